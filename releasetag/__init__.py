@@ -1,0 +1,1 @@
+"""releasetag: from a git tag to every image tag in every registry."""

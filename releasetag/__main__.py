@@ -1,0 +1,5 @@
+"""``python -m releasetag``."""
+
+from releasetag.cli import main
+
+main()
