@@ -1,0 +1,50 @@
+# `make demo` and `make test` do all the set-up on a fresh Debian or Ubuntu with Python 3.11 or later.
+# Another Python: make PYTHON=python3.13 test
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help dev demo test test-engines lint format bench clean
+
+help: ## List these targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+dev: $(VENV)/made ## Install the system packages that are missing and make the virtual environment
+
+demo: $(VENV)/made ## Publish a release on a throw-away engine, registry and repository
+	PYTHONPATH=. $(BIN)/python scripts/demo
+
+test: $(VENV)/made ## Run the tests on the engine that is there, or else on a private one
+	$(BIN)/pytest -m "not engines"
+
+test-engines: $(VENV)/made ## Run the rest of the tests: Docker 28 and Podman, as root; makes 700 MB of cache
+	scripts/install-system-packages --engines
+	$(BIN)/pytest -m engines
+
+lint: $(VENV)/made ## Check style, types, layers and workflows
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/zizmor --offline --quiet .
+
+format: $(VENV)/made ## Format, and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/made ## Measure
+	PYTHONPATH=. $(BIN)/python scripts/bench
+
+clean: ## Remove what these targets made
+	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+
+# Made anew when the dependencies change.
+$(VENV)/made: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
+	  "$(PYTHON) is not Python 3.11 or later; name one that is: make PYTHON=python3.13" >&2; exit 1; }
+	PYTHON=$(PYTHON) scripts/install-system-packages
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@

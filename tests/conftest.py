@@ -1,0 +1,187 @@
+"""Real parts for the tests: an engine, registries, git repositories, and the program itself."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, Protocol
+
+import pytest
+from hypothesis import settings
+
+from tests.support.engine import (
+    KINDS,
+    Engine,
+    EngineUnavailableError,
+    PrivateEngine,
+    find_engine,
+    start_engine,
+)
+from tests.support.fault import Decide, FaultProxy, never
+from tests.support.git import GitRepository
+from tests.support.registry import RegistryServer
+from tests.support.run import Finished, run_cli
+
+# A slow machine is no failure; and what CI finds, it finds again.
+settings.register_profile("default", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+class StartRegistry(Protocol):
+    """Starts one more registry, for the length of the test."""
+
+    def __call__(
+        self, *, auth: Literal["htpasswd", "token"] | None = None, tls: bool = False
+    ) -> RegistryServer: ...
+
+
+class StartProxy(Protocol):
+    """Puts a proxy that goes wrong on demand before a registry, for the length of the test."""
+
+    def __call__(self, registry: RegistryServer, decide: Decide = never) -> FaultProxy: ...
+
+
+class Run(Protocol):
+    """Runs the program, see run_cli, with the engine and a home directory of the test's own."""
+
+    def __call__(
+        self,
+        *args: str | Path,
+        cwd: Path,
+        env: dict[str, str] | None = None,
+        stdin: str = "",
+    ) -> Finished: ...
+
+
+@pytest.fixture(autouse=True)
+def _git_without_personal_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git that a test or the program runs in this process reads no one's configuration."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """The engine that is there, or else a private one. Never no engine: that is a failure."""
+    found = find_engine(os.environ)
+    if found is not None:
+        yield found
+        return
+    private = _start("docker")
+    yield private
+    private.stop()
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param(kind, marks=[] if kind == KINDS[0] else pytest.mark.engines) for kind in KINDS
+    ],
+)
+def any_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """Every kind of engine in turn; all but the first only in `make test-engines`."""
+    if request.param == KINDS[0]:
+        yield request.getfixturevalue("engine")
+        return
+    private = _start(request.param)
+    yield private
+    private.stop()
+
+
+@pytest.fixture
+def private_engine() -> Iterator[PrivateEngine]:
+    """An engine of the test's own, which it may restart or stop."""
+    private = _start(KINDS[0])
+    yield private
+    private.stop()
+
+
+def _start(kind: str) -> PrivateEngine:
+    try:
+        return start_engine(kind, os.environ)
+    except EngineUnavailableError as error:
+        pytest.exit(str(error), returncode=3)
+
+
+@pytest.fixture
+def start_registry(tmp_path: Path) -> Iterator[StartRegistry]:
+    """Starts registries, which are stopped and removed at the end of the test."""
+    started: list[RegistryServer] = []
+
+    def start(
+        *, auth: Literal["htpasswd", "token"] | None = None, tls: bool = False
+    ) -> RegistryServer:
+        registry = RegistryServer(tmp_path / f"registry-{len(started)}", auth=auth, tls=tls)
+        started.append(registry)
+        registry.start()
+        return registry
+
+    yield start
+    for registry in started:
+        registry.close()
+
+
+@pytest.fixture
+def registry(start_registry: StartRegistry) -> RegistryServer:
+    """An empty registry that everyone may push to."""
+    return start_registry()
+
+
+@pytest.fixture
+def second_registry(start_registry: StartRegistry) -> RegistryServer:
+    """Another empty registry that everyone may push to."""
+    return start_registry()
+
+
+@pytest.fixture
+def start_proxy() -> Iterator[StartProxy]:
+    """Starts proxies before registries."""
+    with contextlib.ExitStack() as started:
+
+        def start(registry: RegistryServer, decide: Decide = never) -> FaultProxy:
+            return started.enter_context(FaultProxy(registry.address, decide))
+
+        yield start
+
+
+@pytest.fixture
+def git_repository(tmp_path: Path) -> GitRepository:
+    """A git repository without a commit."""
+    return GitRepository(tmp_path / "repository")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """The empty home directory that `run` gives to the program."""
+    path = tmp_path / "home"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def run(engine: Engine, home: Path) -> Run:
+    """Runs the program as a process, with the engine in its environment."""
+
+    def run(
+        *args: str | Path, cwd: Path, env: dict[str, str] | None = None, stdin: str = ""
+    ) -> Finished:
+        return run_cli(*args, cwd=cwd, home=home, env=engine.environ | (env or {}), stdin=stdin)
+
+    return run
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell pytest of the one marker there is."""
+    config.addinivalue_line(
+        "markers", "engines: needs root or another engine than the one that is there"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by marker
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave what only root can do to `make test-engines`, if this is not root."""
+    if os.geteuid() != 0:
+        for item in items:
+            if isinstance(item, pytest.Function) and "private_engine" in item.fixturenames:
+                item.add_marker("engines")

@@ -1,0 +1,105 @@
+"""A git repository for one test, made with the git command."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.support.image import write_files
+
+_ISOLATED = {
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+}
+# Before any commit of a test that says when, and the same in every run.
+DATE = "2026-01-02T03:04:05+00:00"
+
+
+class GitRepository:
+    """A new git repository, or the clone that is already in `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+        if not (path / ".git").exists():
+            self.git("init", "--quiet", "--initial-branch=main")
+        self.git("config", "user.name", "Alice")
+        self.git("config", "user.email", "alice@example.com")
+        self.git("config", "commit.gpgsign", "false")
+        self.git("config", "tag.gpgsign", "false")
+        self.git("config", "gc.auto", "0")
+
+    def git(self, *args: str | Path, env: Mapping[str, str] | None = None) -> str:
+        """What `git ARGS` prints, without the line end.
+
+        Raises:
+            AssertionError: git failed; with what it said.
+        """
+        return _git(self.path, *args, env=env)
+
+    def write(self, files: Mapping[str, str | bytes]) -> None:
+        """Write files, by path in the work tree."""
+        write_files(self.path, files)
+
+    def commit(self, message: str = "change", *, date: str = DATE) -> str:
+        """Commit everything in the work tree, even nothing; the commit's object name.
+
+        Args:
+            date: of author and committer, ISO 8601.
+        """
+        self.git("add", "--all")
+        dates = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
+        self.git("commit", "--quiet", "--allow-empty", "--message", message, env=dates)
+        return self.head
+
+    def tag(self, name: str, *, annotated: bool = False, commit: str = "HEAD") -> None:
+        """Tag a commit, with a tag object of its own if annotated."""
+        dates = {"GIT_COMMITTER_DATE": DATE}
+        message = ("--annotate", "--message", name) if annotated else ()
+        self.git("tag", *message, name, commit, env=dates)
+
+    @property
+    def head(self) -> str:
+        """The object name of the commit at HEAD."""
+        return self.git("rev-parse", "HEAD")
+
+    def bare_remote(self, name: str = "origin") -> Path:
+        """Make a bare repository beside this one, its remote, with all branches and tags pushed."""
+        path = self.path.with_name(f"{self.path.name}-{name}.git")
+        _git(self.path.parent, "init", "--quiet", "--bare", "--initial-branch=main", path)
+        self.git("remote", "add", name, path.as_uri())
+        self.push(name)
+        return path
+
+    def push(self, name: str = "origin") -> None:
+        """Push all branches and tags to a remote."""
+        self.git("push", "--quiet", name, "--all")
+        self.git("push", "--quiet", name, "--tags")
+
+    def clone(self, path: Path, *, depth: int | None = None, tag: str = "") -> "GitRepository":
+        """Clone the remote `origin`, as CI systems do.
+
+        Args:
+            depth: how many commits; then no tags come along but `tag`.
+            tag: what to check out in place of the main branch.
+        """
+        shallow = () if depth is None else (f"--depth={depth}", "--no-tags")
+        source = self.git("remote", "get-url", "origin")
+        branch = ("--branch", tag) if tag else ()
+        _git(path.parent, "clone", "--quiet", *shallow, *branch, source, path)
+        return GitRepository(path)
+
+
+def _git(directory: Path, *args: str | Path, env: Mapping[str, str] | None = None) -> str:
+    done = subprocess.run(
+        ["git", "-c", "advice.detachedHead=false", *args],
+        cwd=directory,
+        env=os.environ | _ISOLATED | dict(env or {}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"git {args}: {done.stdout}{done.stderr}"
+    return done.stdout.rstrip("\n")
