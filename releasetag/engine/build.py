@@ -1,0 +1,239 @@
+"""Builds an image through the Docker Engine API, with BuildKit or the classic builder.
+
+Source: Docker Engine API 1.24 to 1.52, ``POST /build``. ``version=2`` there is BuildKit, which
+takes the same tar body and answers with its own progress messages.
+"""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import requests
+
+from releasetag.credentials import Credentials
+from releasetag.engine import stream
+from releasetag.engine.connect import Engine
+from releasetag.engine.context import BuildContext, archive
+from releasetag.engine.events import BuildEvent
+from releasetag.engine.images import registry_config
+from releasetag.errors import BuildError, UsageError
+from releasetag.failure import printable
+
+Builder = Literal["buildkit", "classic"]
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What a build is asked for, apart from its context.
+
+    Attributes:
+        build_args: values by name; None for one that the Dockerfile names and nobody gives.
+        platform: one alone, ``linux/arm64``; None for the engine's own.
+        cache_from: references whose layers may be reused.
+        network: of RUN instructions: ``default``, ``none``, ``host``.
+        add_hosts: ``name:address``.
+        shm_size: of ``/dev/shm``, in bytes.
+        inline_cache: whether BuildKit notes in the image what ``cache_from`` needs.
+        session: the ID of a BuildKit session that answers for secrets, SSH and credentials.
+    """
+
+    target: str | None = None
+    # Hidden: people pass tokens as build arguments, though they should not.
+    build_args: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    platform: str | None = None
+    cache_from: tuple[str, ...] = ()
+    no_cache: bool = False
+    pull: bool = False
+    network: str | None = None
+    add_hosts: tuple[str, ...] = ()
+    shm_size: int | None = None
+    inline_cache: bool = False
+    builder: Literal["auto", "buildkit", "classic"] = "auto"
+    session: str | None = None
+
+
+def choose_builder(engine: Engine, options: BuildOptions) -> Builder:
+    """The builder that a build with these options runs on.
+
+    Raises:
+        UsageError: the engine has no such builder, or the builder cannot do what is asked.
+    """
+    if options.builder == "buildkit" and not engine.has_buildkit:
+        raise UsageError(
+            f"the engine at {engine.address} ({engine.kind} {engine.version}) has no BuildKit",
+            "leave --builder away, or use Docker Engine 18.09 or newer",
+        )
+    if options.builder == "buildkit" or (options.builder == "auto" and engine.has_buildkit):
+        return "buildkit"
+    if options.session:
+        raise UsageError(
+            "the classic builder knows neither secrets nor SSH",
+            "build with BuildKit (--builder buildkit), or without --secret and --ssh",
+        )
+    return "classic"
+
+
+def build(
+    engine: Engine,
+    context: BuildContext,
+    options: BuildOptions,
+    *,
+    mtime: int,
+    credentials: Mapping[str, Credentials],
+    progress: Callable[[BuildEvent], None],
+    clock: Callable[[], float] = time.monotonic,
+) -> str:
+    """Builds and gives the image's ID in the engine.
+
+    An exception out of ``progress`` closes the connection, which makes the engine stop building.
+
+    Args:
+        mtime: of all files in the context, seconds since the epoch.
+        credentials: by registry, for private base images.
+        clock: seconds that only grow, for the classic builder, which gives no times.
+
+    Raises:
+        BuildError: the build failed; ``log`` is the end of the failed step's output.
+        UsageError: the engine cannot do what is asked, or the context cannot be read.
+        EngineError: the engine went away.
+    """
+    builder = choose_builder(engine, options)
+    with stream.connection(engine):
+        response = engine.client.post(
+            engine.url("/build"),
+            params=_parameters(context, options, builder),
+            headers={
+                "Content-Type": "application/x-tar",
+                "X-Registry-Config": registry_config(credentials),
+            },
+            # A generator: sent in chunks while it is made, never held whole.
+            data=archive(context, mtime, classic=builder == "classic"),
+            stream=True,
+            timeout=None,  # a RUN instruction may be quiet for as long as it likes
+        )
+    with closing(response):
+        if not response.ok:
+            raise _failed(stream.refusal(response), ())
+        return _follow(engine, response, _reader(builder, clock), progress)
+
+
+class _Reader(Protocol):
+    """What a builder's answer is read with."""
+
+    def read(self, line: Mapping[str, Any]) -> Iterator[BuildEvent]: ...
+
+    def end(self, error: str) -> Iterator[BuildEvent]: ...
+
+    def failed_step_log(self) -> tuple[str, ...]: ...
+
+
+def _reader(builder: Builder, clock: Callable[[], float]) -> _Reader:
+    # Imported here: protobuf is for those alone who build with BuildKit.
+    if builder == "buildkit":
+        from releasetag.engine.trace import Trace
+
+        return Trace()
+    from releasetag.engine.classic import ClassicLog
+
+    return ClassicLog(clock)
+
+
+def _follow(
+    engine: Engine,
+    response: requests.Response,
+    reader: _Reader,
+    progress: Callable[[BuildEvent], None],
+) -> str:
+    """Reads the answer to its end and gives the image ID in it."""
+    image_id = error = ""
+    for line in stream.objects(engine, response):
+        for event in reader.read(line):
+            progress(event)
+        aux = line.get("aux")
+        if isinstance(aux, dict) and aux.get("ID"):
+            image_id = str(aux["ID"])  # the classic builder gives one for every stage
+        error = error or stream.failure(line)
+    for event in reader.end(error):
+        progress(event)
+    if error:
+        raise _failed(error, reader.failed_step_log())
+    if not image_id:
+        raise BuildError(
+            "the build ended without an image",
+            "see the engine's log; it may have been restarted while it built",
+        )
+    return image_id
+
+
+def _parameters(
+    context: BuildContext, options: BuildOptions, builder: Builder
+) -> dict[str, str | list[str]]:
+    """The query of ``POST /build``; what nobody asked for is left to the engine."""
+    arguments = dict(options.build_args)
+    if options.inline_cache and builder == "buildkit":
+        # A classic image is its own cache.
+        arguments.setdefault("BUILDKIT_INLINE_CACHE", "1")
+    wanted: dict[str, str | list[str] | None] = {
+        "version": "2" if builder == "buildkit" else "1",
+        "dockerfile": context.dockerfile_name,
+        "target": options.target,
+        "buildargs": json.dumps(arguments) if arguments else None,
+        "labels": json.dumps(dict(options.labels)) if options.labels else None,
+        "platform": options.platform,
+        "cachefrom": json.dumps(options.cache_from) if options.cache_from else None,
+        "nocache": "1" if options.no_cache else None,
+        "pull": "1" if options.pull else None,
+        "networkmode": options.network,
+        "extrahosts": list(options.add_hosts),
+        "shmsize": str(options.shm_size) if options.shm_size else None,
+        "session": options.session,
+        # The classic builder's containers: also those of a failed build.
+        "rm": "1",
+        "forcerm": "1",
+    }
+    return {name: value for name, value in wanted.items() if value}
+
+
+# What BuildKit's layers put before the message that says something.
+_WRAPPING = re.compile(
+    r"(?:rpc error: code = \w+ desc = |failed to solve(?: with frontend [\w./:-]+)?: "
+    r"|failed to create LLB definition: )*"
+)
+
+# In order: words that the builder's message or the failed step's output holds, in lower case.
+_HINTS = (
+    (
+        "exec format error",
+        "the image's platform is not the engine's: leave --platform away, or install emulators "
+        "(docker run --privileged --rm tonistiigi/binfmt --install all)",
+    ),
+    ("no space left on device", "free space where the engine keeps its data: docker system prune"),
+    ("requires buildkit", "build with BuildKit: --builder buildkit"),
+    (
+        "experimental features",
+        "build with BuildKit (--builder buildkit), or turn on the engine's experimental features",
+    ),
+    ("pull access denied", "check the base image's name, and log in to its registry"),
+    ("authorization failed", "log in to the base image's registry: releasetag login REGISTRY"),
+    ("parse error", "correct the Dockerfile at that line"),
+    ("build target", "--target names a stage of the Dockerfile: FROM … AS STAGE"),
+    ("target stage", "--target names a stage of the Dockerfile: FROM … AS STAGE"),
+)
+
+
+def _failed(message: str, log: tuple[str, ...]) -> BuildError:
+    """The error for what the builder said. (Of a missing emulator, the log alone tells.)"""
+    said = "\n".join((message, *log)).lower()
+    general = (
+        "the last lines of the failed step say why"
+        if log
+        else "correct the Dockerfile, or what it runs"
+    )
+    hint = next((hint for words, hint in _HINTS if words in said), general)
+    reason = printable(_WRAPPING.sub("", message, count=1))
+    return BuildError(f"the build failed: {reason}", hint, log)

@@ -1,0 +1,168 @@
+"""Where the Docker Engine may be: DOCKER_HOST, the docker context, the usual sockets.
+
+The SDK's ContextAPI is not used: it reads ``os.environ`` and HOME by itself, takes a context that
+does not exist for the default one, and drops TLS material that is not all of CA, certificate and
+key. The store is two small files, described in the docker command's ``cli/context/store``.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from releasetag.errors import EngineError
+
+
+@dataclass(frozen=True)
+class Tls:
+    """TLS material: paths of PEM files. Without ``verify`` any certificate is taken."""
+
+    ca: Path | None
+    cert: Path | None
+    key: Path | None
+    verify: bool
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A place where an engine may listen.
+
+    Attributes:
+        address: ``unix:///path``, ``tcp://host:port`` or ``ssh://user@host:port/socket``.
+        named_by: for messages: ``DOCKER_HOST``, ``the docker context 'x'`` or ``default``.
+        tls: for tcp alone.
+    """
+
+    address: str
+    named_by: str
+    tls: Tls | None = None
+
+
+def endpoints(environ: Mapping[str, str]) -> tuple[Endpoint, ...]:
+    """The endpoints to try, in that order; one alone where the user named it.
+
+    Raises:
+        EngineError: DOCKER_HOST is not an address, or the context is unknown or damaged.
+    """
+    folder = config_folder(environ)
+    if host := environ.get("DOCKER_HOST", "").strip():
+        return (_checked(Endpoint(host, "DOCKER_HOST", _tls_from_environment(environ, folder))),)
+    name = environ.get("DOCKER_CONTEXT") or _current_context(folder)
+    if name and name != "default":
+        return (_checked(_from_context(folder, name)),)
+    return tuple(Endpoint(f"unix://{path}", "default") for path in _usual_sockets(environ))
+
+
+def config_folder(environ: Mapping[str, str]) -> Path:
+    """The folder of the docker command's ``config.json``."""
+    if folder := environ.get("DOCKER_CONFIG"):
+        return Path(folder)
+    return Path(environ.get("HOME") or "~").expanduser() / ".docker"
+
+
+def _usual_sockets(environ: Mapping[str, str]) -> list[Path]:
+    """Docker before Podman, and root's Docker before rootless, as the docker command has it."""
+    paths = [Path("/var/run/docker.sock")]
+    runtime = environ.get("XDG_RUNTIME_DIR")
+    if runtime:
+        paths.append(Path(runtime, "docker.sock"))
+    if home := environ.get("HOME"):
+        paths.append(Path(home, ".docker/run/docker.sock"))
+    if runtime:
+        paths.append(Path(runtime, "podman/podman.sock"))
+    paths.append(Path("/run/podman/podman.sock"))
+    return paths
+
+
+def _tls_from_environment(environ: Mapping[str, str], folder: Path) -> Tls | None:
+    """An empty DOCKER_TLS_VERIFY means no; a certificate path alone means TLS, unverified."""
+    verify = bool(environ.get("DOCKER_TLS_VERIFY"))
+    path = environ.get("DOCKER_CERT_PATH")
+    if not verify and not path:
+        return None
+    return _tls_from_folder(Path(path) if path else folder, verify=verify)
+
+
+def _tls_from_folder(folder: Path, *, verify: bool) -> Tls:
+    def existing(name: str) -> Path | None:
+        path = folder / name
+        return path if path.is_file() else None
+
+    return Tls(existing("ca.pem"), existing("cert.pem"), existing("key.pem"), verify)
+
+
+def _current_context(folder: Path) -> str:
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError):
+        # The docker command goes on without a config file as well; who needs one for
+        # credentials says so then.
+        return ""
+    current = config.get("currentContext") if isinstance(config, dict) else None
+    return current if isinstance(current, str) else ""
+
+
+def _from_context(folder: Path, name: str) -> Endpoint:
+    # A context is stored under the SHA-256 of its name.
+    identity = hashlib.sha256(name.encode()).hexdigest()
+    try:
+        meta = json.loads((folder / "contexts/meta" / identity / "meta.json").read_bytes())
+        docker: dict[str, Any] = meta["Endpoints"]["docker"]
+        address = str(docker["Host"])
+    except FileNotFoundError:
+        known = ", ".join(_known_contexts(folder))
+        raise EngineError(
+            f"there is no docker context {name!r}",
+            f"the contexts here are: {known}; set DOCKER_CONTEXT or run docker context use",
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EngineError(
+            f"the docker context {name!r} cannot be read: {type(error).__name__}",
+            f"create it anew with docker context create, or choose another (in {folder})",
+        ) from error
+    named_by = f"the docker context {name!r}"
+    material = folder / "contexts/tls" / identity / "docker"
+    skip = bool(docker.get("SkipTLSVerify"))
+    if not material.is_dir() and not skip:
+        return Endpoint(address, named_by)
+    return Endpoint(address, named_by, _tls_from_folder(material, verify=not skip))
+
+
+def _known_contexts(folder: Path) -> list[str]:
+    names = []
+    for path in folder.glob("contexts/meta/*/meta.json"):
+        try:
+            names.append(str(json.loads(path.read_bytes())["Name"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return ["default", *sorted(names)]
+
+
+def _checked(endpoint: Endpoint) -> Endpoint:
+    """The endpoint, if its address is one that can be dialled."""
+    try:
+        parts = urlsplit(endpoint.address)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise _not_an_address(endpoint) from None
+    is_tcp = parts.scheme in {"tcp", "http", "https"}
+    is_ssh = parts.scheme == "ssh" and not host.startswith("-")
+    fits = parts.path if parts.scheme == "unix" else host if is_tcp or is_ssh else ""
+    if not fits or parts.password:
+        raise _not_an_address(endpoint)
+    if is_tcp and port is None:
+        # The ports that the Internet Assigned Numbers Authority gave to Docker.
+        port = 2376 if endpoint.tls or parts.scheme == "https" else 2375
+        return replace(endpoint, address=f"{parts.scheme}://{parts.netloc}:{port}")
+    return endpoint
+
+
+def _not_an_address(endpoint: Endpoint) -> EngineError:
+    # Not repeated: an address may hold a password.
+    return EngineError(
+        f"{endpoint.named_by} does not hold an address of a Docker Engine",
+        "write it as unix:///var/run/docker.sock, tcp://host:2376 or ssh://user@host",
+    )

@@ -1,0 +1,257 @@
+"""Images in the engine: look at, tag, push, and make from a container.
+
+Source: Docker Engine API 1.24 to 1.52, ``/images`` and ``/commit``.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+import docker.errors
+import stamina
+
+from releasetag.credentials import Credentials
+from releasetag.engine import stream
+from releasetag.engine.connect import Engine
+from releasetag.engine.events import LayerPushed, PushEvent, PushRetried
+from releasetag.errors import AuthError, EngineError, PushError, ReleasetagError, UsageError
+from releasetag.failure import kind_of, printable
+from releasetag.reference import DOCKER_HUB, Reference, is_digest
+
+# Engines with containerd's image store, and Podman, say the digest in words alone.
+_DIGEST = re.compile(r"\bdigest: (sha256:[0-9a-f]{64})\b")
+
+# The name that Docker Hub has in credentials.
+_DOCKER_HUB_SERVER = "https://index.docker.io/v1/"
+
+
+@dataclass(frozen=True)
+class EngineImage:
+    """An image in the engine.
+
+    Attributes:
+        id: of the configuration or, with containerd's image store, of the manifest or index.
+        repo_digests: ``repository@sha256:…`` of every push and pull of this image.
+        variant: of the architecture (``v7``), often empty.
+        created: the time in the image's configuration, RFC 3339, as the engine gives it.
+    """
+
+    id: str
+    labels: Mapping[str, str] = field(hash=False)
+    repo_digests: tuple[str, ...]
+    os: str
+    arch: str
+    variant: str
+    created: str
+
+
+def inspect(engine: Engine, name: str) -> EngineImage | None:
+    """The image that an ID or a reference names in the engine, None if there is none.
+
+    Raises:
+        EngineError: the engine cannot say.
+    """
+    try:
+        with stream.connection(engine):
+            found: dict[str, Any] = engine.client.inspect_image(name)  # type: ignore[no-untyped-call]
+    except docker.errors.NotFound:
+        return None
+    except docker.errors.APIError as error:
+        raise _refused(f"cannot inspect {name}", error) from error
+    config = found.get("Config") or {}
+    return EngineImage(
+        id=str(found["Id"]),
+        labels=dict(config.get("Labels") or {}),
+        repo_digests=tuple(found.get("RepoDigests") or ()),
+        os=str(found.get("Os") or ""),
+        arch=str(found.get("Architecture") or ""),
+        variant=str(found.get("Variant") or ""),
+        created=str(found.get("Created") or ""),
+    )
+
+
+def tag(engine: Engine, image_id: str, reference: Reference) -> None:
+    """Gives an image in the engine a name; another image that has it loses it.
+
+    Raises:
+        EngineError: there is no such image, or the engine refuses.
+    """
+    try:
+        with stream.connection(engine):
+            engine.client.tag(image_id, str(reference.repository), reference.tag, force=True)
+    except docker.errors.APIError as error:
+        raise _refused(f"cannot tag {image_id} as {reference}", error) from error
+
+
+def commit(engine: Engine, container: str, labels: Mapping[str, str]) -> str:
+    """The ID of a new image of a container's files, its configuration and these labels.
+
+    Raises:
+        UsageError: there is no such container.
+        EngineError: the engine refuses.
+    """
+    # Labels as configuration, which the engine merges with the container's, rather than as a
+    # Dockerfile's LABEL instructions, where every value would have to be quoted.
+    with stream.connection(engine):
+        response = engine.client.post(
+            engine.url("/commit"),
+            params={"container": container},
+            json={"Labels": dict(labels)},
+            timeout=None,  # copying a large container takes its time
+        )
+    if response.status_code == 404:
+        raise UsageError(
+            f"there is no container {container!r}", "docker ps --all lists the containers there are"
+        )
+    if not response.ok:
+        raise EngineError(
+            f"cannot commit the container {container!r}: {printable(stream.refusal(response))}",
+            "see whether docker commit can do it",
+        )
+    return str(response.json()["Id"])
+
+
+def push(
+    engine: Engine,
+    reference: Reference,
+    credentials: Credentials | None,
+    progress: Callable[[PushEvent], None],
+) -> str:
+    """Pushes a tag and gives the digest that the registry has it under.
+
+    A failure that may pass is tried again: five tries, with waits of about half a minute in all.
+    An exception out of ``progress`` closes the connection, which makes the engine stop pushing.
+
+    Raises:
+        AuthError: the registry does not let us push there.
+        PushError: the registry or the engine refuses, or failed five times.
+        EngineError: the engine went away, five times.
+    """
+
+    def again(error: Exception) -> bool:
+        if not isinstance(error, _PassingPushError | EngineError):
+            return False
+        progress(PushRetried(str(reference), error.message))
+        return True
+
+    # Waits of 1.5, 3, 6 and 12 s, each up to 2 s longer. No time-out over all: what a large layer
+    # takes until it fails is no reason against trying again.
+    for attempt in stamina.retry_context(
+        on=again, attempts=5, timeout=None, wait_initial=1.5, wait_max=12, wait_jitter=2
+    ):
+        with attempt:
+            return _push_once(engine, reference, credentials, progress)
+    raise AssertionError  # pragma: no cover # the last attempt raises what it failed of
+
+
+class _PassingPushError(PushError):
+    """A push that may succeed the next time."""
+
+
+def _push_once(
+    engine: Engine,
+    reference: Reference,
+    credentials: Credentials | None,
+    progress: Callable[[PushEvent], None],
+) -> str:
+    name = quote(str(reference.repository), safe="/:")
+    digest = ""
+    with stream.connection(engine):
+        response = engine.client.post(
+            engine.url(f"/images/{name}/push"),
+            params={"tag": reference.tag},
+            headers={"X-Registry-Auth": registry_auth(reference.repository.registry, credentials)},
+            stream=True,
+            timeout=None,
+        )
+    with closing(response):
+        if not response.ok:
+            raise _failed(reference, stream.refusal(response), response.status_code)
+        for line in stream.objects(engine, response):
+            if message := stream.failure(line):
+                raise _failed(reference, message)
+            digest = _digest(line) or digest
+            progress(_event(reference, line))
+    if not digest:
+        raise PushError(
+            f"the engine pushed {reference} but did not say under which digest",
+            "update the engine to 20.10 or newer",
+        )
+    return digest
+
+
+def _digest(line: Mapping[str, Any]) -> str:
+    aux = line.get("aux")
+    if isinstance(aux, dict) and is_digest(str(aux.get("Digest", ""))):
+        return str(aux["Digest"])
+    found = _DIGEST.search(str(line.get("status", "")))
+    return found[1] if found else ""
+
+
+def _event(reference: Reference, line: Mapping[str, Any]) -> LayerPushed:
+    detail = line.get("progressDetail") or {}
+    return LayerPushed(
+        reference=str(reference),
+        layer=printable(str(line.get("id") or "")),
+        status=printable(str(line.get("status") or "")),
+        current=int(detail.get("current") or 0),
+        total=int(detail.get("total") or 0),
+    )
+
+
+def registry_auth(registry: str, credentials: Credentials | None) -> str:
+    """The value of ``X-Registry-Auth``; the engine wants the header even when there is nothing.
+
+    Source: Docker Engine API, section Authentication.
+    """
+    return _encoded(auth_config(registry, credentials) if credentials else {})
+
+
+def auth_config(registry: str, credentials: Credentials) -> dict[str, str]:
+    """Credentials as the engine takes them."""
+    server = {"serveraddress": _DOCKER_HUB_SERVER if registry == DOCKER_HUB else registry}
+    if credentials.identity_token:
+        return {**server, "identitytoken": credentials.identity_token}
+    if credentials.registry_token:
+        return {**server, "registrytoken": credentials.registry_token}
+    return {**server, "username": credentials.username, "password": credentials.password}
+
+
+def registry_config(credentials: Mapping[str, Credentials]) -> str:
+    """The value of ``X-Registry-Config``: credentials by registry, for base images."""
+    auths = [auth_config(registry, each) for registry, each in credentials.items()]
+    return _encoded({auth["serveraddress"]: auth for auth in auths})
+
+
+def _encoded(value: Mapping[str, object]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode("ascii")
+
+
+def _failed(reference: Reference, message: str, status: int = 0) -> ReleasetagError:
+    """The error for what the engine or, through it, the registry said about a push."""
+    registry = reference.repository.registry
+    # 404 is the engine's own: it does not have what should be pushed. Its other statuses say
+    # nothing about the registry.
+    kind = "lasting" if status == 404 else kind_of(message)
+    said = f"cannot push {reference}: {printable(message)}"
+    match kind:
+        case "auth":
+            return AuthError(
+                said,
+                f"log in with releasetag login {registry} as someone who may push there",
+            )
+        case "immutable":
+            return PushError(said, "the registry holds this tag for ever: publish a new version")
+        case "passing":
+            return _PassingPushError(said, "run this again: it goes on where it stopped")
+    return PushError(said, "see what the registry says, then run this again")
+
+
+def _refused(what: str, error: docker.errors.APIError) -> EngineError:
+    said = str(error.explanation or error)
+    return EngineError(f"{what}: {printable(said)}", "see the engine's log for more")

@@ -1,0 +1,6 @@
+"""All that is said to a registry's HTTP API: Registry HTTP API V2, OCI Distribution 1.1."""
+
+from releasetag.registry.image import Descriptor, ImageConfig, Manifest
+from releasetag.registry.registries import Registries
+
+__all__ = ["Descriptor", "ImageConfig", "Manifest", "Registries"]

@@ -1,0 +1,220 @@
+"""What is in a manifest, an index and an image configuration. Pure.
+
+Source: OCI Image 1.1 (descriptor, manifest, image index, config); Docker's Image Manifest Version
+2, Schema 2, which has the same fields.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+from releasetag.errors import PushError
+from releasetag.failure import printable
+from releasetag.reference import is_digest
+
+IMAGE_TYPES = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+INDEX_TYPES = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """What a manifest says of something that it needs.
+
+    Attributes:
+        media_type, digest: of the content.
+        size: in bytes.
+        platform: ``linux/amd64``; empty if there is none.
+        annotations: of the descriptor, not of the content.
+    """
+
+    media_type: str
+    digest: str
+    size: int
+    platform: str = ""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_manifest(self) -> bool:
+        """Whether it is a manifest or an index, and so not a blob."""
+        return self.media_type in IMAGE_TYPES + INDEX_TYPES
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it is a layer that may not be distributed (Windows' base layers of old)."""
+        return "foreign" in self.media_type or "nondistributable" in self.media_type
+
+    @property
+    def is_attestation(self) -> bool:
+        """Whether it is not an image but what BuildKit says of one beside it in an index."""
+        return self.platform == "unknown/unknown" or "vnd.docker.reference.type" in self.annotations
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest or an index: the very bytes, from which its digest comes.
+
+    Attributes:
+        media_type: of the content.
+        content: as the registry stores it.
+    """
+
+    media_type: str
+    content: bytes = field(repr=False)
+
+    @cached_property
+    def digest(self) -> str:
+        """``sha256:`` and the hexadecimal hash of the content."""
+        return digest_of(self.content)
+
+    @property
+    def is_index(self) -> bool:
+        """Whether it names manifests, one for each platform, and not layers."""
+        return self.media_type in INDEX_TYPES
+
+    @property
+    def children(self) -> tuple[Descriptor, ...]:
+        """Of an index: the manifests that it names.
+
+        Raises:
+            PushError: it is no index as the specification has it.
+        """
+        return self._descriptors("manifests")
+
+    @property
+    def config(self) -> Descriptor:
+        """Of an image: its configuration. Raises PushError as ``children``."""
+        return self._descriptor(self._parsed.get("config"))
+
+    @property
+    def layers(self) -> tuple[Descriptor, ...]:
+        """Of an image: its layers, from the base up. Raises PushError as ``children``."""
+        return self._descriptors("layers")
+
+    @cached_property
+    def _parsed(self) -> dict[str, Any]:
+        return parse_object(self.content) or {}
+
+    def _descriptors(self, name: str) -> tuple[Descriptor, ...]:
+        found = self._parsed.get(name)
+        if not isinstance(found, list):
+            raise self._malformed()
+        return tuple(self._descriptor(item) for item in found)
+
+    def _descriptor(self, item: object) -> Descriptor:
+        if not isinstance(item, dict):
+            raise self._malformed()
+        media_type, digest, size = (item.get(key) for key in ("mediaType", "digest", "size"))
+        if not isinstance(media_type, str) or not isinstance(size, int) or size < 0:
+            raise self._malformed()
+        # The digest goes into a URL.
+        if not isinstance(digest, str) or not is_digest(digest):
+            raise self._malformed()
+        platform = strings(item.get("platform"))
+        named = (
+            "/".join(platform.get(key, "") for key in ("os", "architecture")) if platform else ""
+        )
+        return Descriptor(media_type, digest, size, named, strings(item.get("annotations")))
+
+    def _malformed(self) -> PushError:
+        return PushError(
+            f"the manifest {self.digest} is not as the OCI image specification has it",
+            "push the image again with the program that made it",
+        )
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """What an image says of itself.
+
+    Attributes:
+        digest: of the configuration; the image ID of the classic image store.
+        labels: text by text, untrusted.
+    """
+
+    digest: str
+    labels: Mapping[str, str]
+
+
+def parse_config(content: bytes, digest: str) -> ImageConfig:
+    """The configuration that the content holds; one without labels if it is of another kind."""
+    settings = (parse_object(content) or {}).get("config")
+    labels = settings.get("Labels") if isinstance(settings, dict) else None
+    return ImageConfig(digest, strings(labels))
+
+
+def parse_manifest(content: bytes, media_type: str, reference: str) -> Manifest:
+    """The manifest that the content is.
+
+    Args:
+        reference: where it is from, for the error.
+        media_type: as the registry says; the content's own word weighs more, for the media type
+            that it is put back with must agree with it.
+
+    Raises:
+        PushError: it is neither a manifest nor an index.
+    """
+    parsed = parse_object(content) or {}
+    for name in (parsed.get("mediaType"), media_type):
+        if name in IMAGE_TYPES + INDEX_TYPES:
+            return Manifest(str(name), content)
+    if "manifests" in parsed:
+        return Manifest(INDEX_TYPES[0], content)
+    if "config" in parsed and "layers" in parsed:
+        return Manifest(IMAGE_TYPES[0], content)
+    kind = printable(media_type, 100)
+    raise PushError(
+        f"{reference} is neither an image nor an index, but {kind!r}",
+        "images in formats older than Docker's schema 2 have to be pushed again",
+    )
+
+
+def digest_of(content: bytes) -> str:
+    """The sha256 digest of the content."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def hasher(digest: str) -> "hashlib._Hash":
+    """What computes digests of that kind: sha256 or sha512, as OCI Image 1.1 registers them.
+
+    Raises:
+        PushError: it is of another kind, so content could not be checked.
+    """
+    algorithm = digest.partition(":")[0]
+    if algorithm not in {"sha256", "sha512"}:
+        raise PushError(
+            f"{printable(digest, 100)} is a digest that cannot be checked",
+            "use images with sha256 digests",
+        )
+    return hashlib.new(algorithm)
+
+
+def matches(digest: str, content: bytes) -> bool:
+    """Whether the content has that digest. Raises PushError as ``hasher``."""
+    read = hasher(digest)
+    read.update(content)
+    return read.hexdigest() == digest.partition(":")[2]
+
+
+def parse_object(content: bytes) -> dict[str, Any] | None:
+    """The JSON object that the content holds; None if it holds anything else."""
+    try:
+        parsed = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return parsed if isinstance(parsed, dict) else None
+
+
+def strings(value: object) -> Mapping[str, str]:
+    """The texts of a JSON object by their names; nothing if it is none."""
+    found = value.items() if isinstance(value, dict) else ()
+    return MappingProxyType({key: text for key, text in found if isinstance(text, str)})

@@ -1,0 +1,326 @@
+"""Real builds, with both of the engine's builders."""
+
+import contextlib
+import itertools
+import json
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from releasetag.credentials import Credentials
+from releasetag.engine import build as build_module
+from releasetag.engine import images
+from releasetag.engine.build import BuildOptions, build, choose_builder
+from releasetag.engine.connect import Engine, connect
+from releasetag.engine.context import BuildContext, archive
+from releasetag.engine.events import (
+    BuildEvent,
+    StepCached,
+    StepDone,
+    StepFailed,
+    StepLog,
+    StepStarted,
+)
+from releasetag.errors import BuildError, EngineError, ReleasetagError, UsageError
+from releasetag.reference import parse_reference
+from tests.conftest import StartRegistry
+from tests.engine.parts import SHELL, make_context
+from tests.support.engine import Engine as RealEngine
+from tests.support.engine import PrivateEngine
+
+MTIME = 1_700_000_000
+Builder = Literal["buildkit", "classic"]
+
+
+@pytest.fixture(scope="module")
+def docker(engine: RealEngine) -> Iterator[Engine]:
+    found = connect(engine.environ)
+    yield found
+    found.client.close()
+
+
+@pytest.fixture(params=["buildkit", "classic"])
+def builder(request: pytest.FixtureRequest) -> Builder:
+    name: Builder = request.param
+    return name
+
+
+def run(
+    docker: Engine, context: BuildContext, builder: Builder, **options: Any
+) -> tuple[str, list[BuildEvent]]:
+    """Builds without a network: the test's engine has none."""
+    events: list[BuildEvent] = []
+    image_id = build(
+        docker,
+        context,
+        BuildOptions(builder=builder, network="none", **options),
+        mtime=MTIME,
+        credentials={},
+        progress=events.append,
+    )
+    return image_id, events
+
+
+def configuration(docker: Engine, image_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = docker.client.inspect_image(image_id)["Config"]  # type: ignore[no-untyped-call]
+    return found
+
+
+def test_options_reach_the_builder(docker: Engine, builder: Builder, tmp_path: Path) -> None:
+    dockerfile = f"""{SHELL}
+FROM shell AS wanted
+ARG GREETING
+ARG UNSET=fallback
+ENV GREETING=$GREETING UNSET=$UNSET
+LABEL own=dockerfile both=dockerfile
+RUN cat /etc/hosts; df /dev/shm
+FROM wanted AS unwanted
+RUN exit 1
+"""
+    image_id, events = run(
+        docker,
+        make_context(tmp_path, dockerfile),
+        builder,
+        target="wanted",
+        build_args={"GREETING": "hallo", "UNSET": None},
+        labels={"org.opencontainers.image.version": "1.2.3", "both": "option"},
+        add_hosts=("extra.test:10.9.8.7",),
+        shm_size=3 << 20,
+        no_cache=True,
+    )
+    found = configuration(docker, image_id)
+    assert {"GREETING=hallo", "UNSET=fallback"} <= set(found["Env"])
+    assert found["Labels"]["org.opencontainers.image.version"] == "1.2.3"
+    assert found["Labels"]["own"] == "dockerfile"
+    logs = [event.text for event in events if isinstance(event, StepLog)]
+    assert any("10.9.8.7" in text and "extra.test" in text for text in logs)
+    if builder == "classic":  # this BuildKit leaves shm_size to itself
+        assert any("3072" in text for text in logs)
+
+
+def test_steps_are_told_and_numbered(docker: Engine, builder: Builder, tmp_path: Path) -> None:
+    context = make_context(tmp_path, f"{SHELL}RUN echo one; printf '\\033[1mtw'; echo o >&2\n")
+    run(docker, context, builder)
+    _, events = run(docker, context, builder)
+    assert any(isinstance(event, StepCached) for event in events)
+    _, events = run(docker, context, builder, no_cache=True)
+    names = {event.number: event.name for event in events if isinstance(event, StepStarted)}
+    number = next(each for each, name in names.items() if "RUN echo one" in name)
+    told = [event for event in events if event.number == number]
+    assert "one" in [event.text for event in told if isinstance(event, StepLog)]
+    assert isinstance(told[-1], StepDone)
+    assert list(names) == sorted(names)
+
+
+def test_a_failed_step_is_named_and_its_last_lines_are_kept(
+    docker: Engine, builder: Builder, tmp_path: Path
+) -> None:
+    context = make_context(tmp_path, f"{SHELL}RUN seq 100; echo last; exit 3\n")
+    events: list[BuildEvent] = []
+    options = BuildOptions(builder=builder, network="none")
+    with pytest.raises(BuildError) as caught:
+        build(docker, context, options, mtime=MTIME, credentials={}, progress=events.append)
+    assert "seq 100; echo last; exit 3" in caught.value.message
+    assert caught.value.message.endswith("code: 3")
+    assert caught.value.log == (*map(str, range(82, 101)), "last")
+    assert isinstance(events[-1], StepFailed)
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "options", "message", "hint"),
+    [
+        ("FRM scratch\n", {}, "dockerfile parse error", "correct the Dockerfile"),
+        ("FROM scratch\nCOPY missing /\n", {}, "missing", "correct the Dockerfile"),
+        ("FROM scratch\nCOPY busybox /\n", {"target": "x"}, "(?i)target", "--target"),
+        ("FROM scratch\nCOPY busybox /\n", {"platform": "a/b/c/d"}, "a/b/c/d", ""),
+        ("FROM 127.0.0.1:1/app\nCOPY busybox /\n", {}, "127.0.0.1:1", ""),
+    ],
+)
+def test_a_build_that_cannot_be_says_why(
+    docker: Engine,
+    builder: Builder,
+    tmp_path: Path,
+    dockerfile: str,
+    options: dict[str, str],
+    message: str,
+    hint: str,
+) -> None:
+    with pytest.raises(BuildError, match=message) as caught:
+        run(docker, make_context(tmp_path, dockerfile), builder, **options)
+    assert "LLB" not in caught.value.message
+    assert hint in caught.value.hint
+
+
+def test_a_program_of_another_platform_is_explained(
+    docker: Engine, builder: Builder, tmp_path: Path
+) -> None:
+    # The head of a 64-bit ELF file for a machine that does not exist.
+    program = b"\x7fELF\x02\x01\x01" + b"\0" * 9 + b"\x02\0\xff\xff" + b"\0" * 44
+    dockerfile = 'FROM scratch\nCOPY --chown=0:0 program /\nRUN ["/program"]\n'
+    context = make_context(tmp_path, dockerfile, {"program": program})
+    (tmp_path / "program").chmod(0o755)
+    with pytest.raises(BuildError) as caught:
+        run(docker, context, builder)
+    assert "emulators" in caught.value.hint
+
+
+def test_the_same_context_gives_the_same_image_again(
+    docker: Engine, builder: Builder, tmp_path: Path
+) -> None:
+    dockerfile = f"{SHELL}RUN echo x > /x\nLABEL a=b\n"
+    labels = {"org.opencontainers.image.created": "2023-11-14T22:13:20Z"}
+    ids = set()
+    for name in ("one", "two"):
+        context = make_context(tmp_path / name, dockerfile, {"file": b"x"})
+        ids.add(run(docker, context, builder, labels=labels)[0])
+    assert len(ids) == 1
+
+
+def test_an_answer_before_the_body_was_read_is_not_lost(
+    docker: Engine, builder: Builder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def and_zeros(context: BuildContext, mtime: int, *, classic: bool = False) -> Iterator[bytes]:
+        yield from archive(context, mtime, classic=classic)
+        # Trailing zeros are no part of the archive; many more than all buffers hold.
+        yield from itertools.repeat(b"\0" * (1 << 20), 64)
+
+    monkeypatch.setattr(build_module, "archive", and_zeros)
+    context = make_context(tmp_path, "FROM scratch\nCOPY busybox /\n")
+    with pytest.raises(BuildError, match="a/b/c/d"):
+        run(docker, context, builder, platform="a/b/c/d")
+
+
+def test_a_fault_in_the_context_is_what_is_reported(
+    docker: Engine, builder: Builder, tmp_path: Path
+) -> None:
+    context = make_context(tmp_path, "FROM scratch\nCOPY busybox /\n", {"gone": b"x" * 9})
+    context = replace(context, root=tmp_path / "elsewhere")
+    with pytest.raises(ReleasetagError) as caught:
+        run(docker, context, builder)
+    assert isinstance(caught.value, UsageError | BuildError)
+
+
+def is_running(marker: str) -> bool:
+    """Whether a process of this machine has the text among its arguments."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if marker.encode() in path.read_bytes():
+                return True
+    return False
+
+
+def test_an_exception_out_of_progress_stops_the_build(
+    docker: Engine, builder: Builder, tmp_path: Path
+) -> None:
+    marker = f"90.{os.getpid()}{builder}"
+    was_running = []
+
+    def stop(event: BuildEvent) -> None:
+        if isinstance(event, StepLog) and event.text == "running":
+            was_running.append(is_running(marker))
+            raise KeyboardInterrupt
+
+    dockerfile = f"{SHELL}RUN echo running; sleep 90; : {marker}\n"
+    options = BuildOptions(builder=builder, network="none")
+    with pytest.raises(KeyboardInterrupt):
+        build(
+            docker,
+            make_context(tmp_path, dockerfile),
+            options,
+            mtime=MTIME,
+            credentials={},
+            progress=stop,
+        )
+    assert was_running == [True]
+    never = threading.Event()
+    assert any(not is_running(marker) or never.wait(0.05) for _ in range(600))
+
+
+@pytest.mark.parametrize("has_credentials", [True, False])
+def test_a_private_base_image_is_pulled_with_credentials(
+    docker: Engine, tmp_path: Path, start_registry: StartRegistry, has_credentials: bool
+) -> None:
+    registry = start_registry(auth="htpasswd")
+    alice = Credentials(registry.username, registry.password)
+    base = parse_reference(f"{registry.address}/base:{tmp_path.name}")
+    image_id, _ = run(docker, make_context(tmp_path / "base", SHELL), "classic")
+    images.tag(docker, image_id, base)
+    images.push(docker, base, alice, lambda _: None)
+    docker.client.remove_image(str(base), noprune=True)
+    context = make_context(tmp_path / "app", f"FROM {base}\nRUN true\n")
+    options = BuildOptions(builder="classic", network="none", pull=True)
+    credentials = {registry.address: alice} if has_credentials else {}
+
+    def build_it() -> str:
+        return build(docker, context, options, mtime=MTIME, credentials=credentials, progress=print)
+
+    if has_credentials:
+        assert build_it().startswith("sha256:")
+        return
+    with pytest.raises(BuildError, match="no basic auth credentials"):
+        build_it()
+
+
+def test_an_engine_that_stops_while_it_builds_is_an_engine_error(
+    private_engine: PrivateEngine, builder: Builder, tmp_path: Path
+) -> None:
+    docker = connect(private_engine.environ)
+    context = make_context(tmp_path, f"{SHELL}RUN echo running; sleep 60\n")
+
+    def stop(event: BuildEvent) -> None:
+        if isinstance(event, StepLog) and event.text == "running":
+            private_engine.stop()
+
+    options = BuildOptions(builder=builder, network="none")
+    with pytest.raises((EngineError, BuildError)):
+        build(docker, context, options, mtime=MTIME, credentials={}, progress=stop)
+    with pytest.raises(EngineError, match=r"connection to the Docker Engine at unix://.* was lost"):
+        build(docker, context, options, mtime=MTIME, credentials={}, progress=stop)
+
+
+@pytest.mark.parametrize(
+    ("has_buildkit", "options", "builder"),
+    [
+        (True, {}, "buildkit"),
+        (False, {}, "classic"),
+        (True, {"builder": "classic"}, "classic"),
+        (True, {"builder": "buildkit", "session": "x"}, "buildkit"),
+    ],
+)
+def test_the_builder_is_chosen(
+    docker: Engine, has_buildkit: bool, options: dict[str, Any], builder: str
+) -> None:
+    engine = replace(docker, has_buildkit=has_buildkit)
+    assert choose_builder(engine, BuildOptions(**options)) == builder
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"builder": "buildkit"}, "has no BuildKit"),
+        ({"session": "x"}, "neither secrets nor SSH"),
+        ({"builder": "classic", "session": "x"}, "neither secrets nor SSH"),
+    ],
+)
+def test_what_a_builder_cannot_do_is_refused(
+    docker: Engine, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        choose_builder(replace(docker, has_buildkit=False), BuildOptions(**options))
+
+
+def test_inline_cache_is_for_buildkit_alone(docker: Engine, tmp_path: Path) -> None:
+    context = make_context(tmp_path, "FROM scratch\nCOPY busybox /\n")
+    options = BuildOptions(inline_cache=True)
+    parameters = build_module._parameters(context, options, "buildkit")
+    assert json.loads(str(parameters["buildargs"])) == {"BUILDKIT_INLINE_CACHE": "1"}
+    assert "buildargs" not in build_module._parameters(context, options, "classic")
+
+
+def test_build_arguments_are_not_shown() -> None:
+    assert "hunter2" not in repr(BuildOptions(build_args={"TOKEN": "hunter2"}))
