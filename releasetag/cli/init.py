@@ -1,0 +1,75 @@
+"""``releasetag init``."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from releasetag.cli.options import Quiet
+
+_CONFIG = """\
+# What `releasetag publish` does: https://github.com/releasetag/releasetag#configuration
+images = [{image}]
+tags = ["{{version}}", "{{major}}.{{minor}}", "latest"]
+
+[build]
+context = "."
+file = "Dockerfile"
+"""
+
+_WORKFLOW = """\
+name: release
+on:
+  push:
+    tags: ["v*"]
+permissions:
+  contents: read
+  packages: write # to push to ghcr.io
+jobs:
+  publish:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v5
+        with:
+          persist-credentials: false
+      - uses: releasetag/releasetag@v0
+        env:
+          GITHUB_TOKEN: ${{ github.token }}
+"""
+
+
+def init(
+    path: Annotated[Path, typer.Argument(help="A git work tree.", show_default=".")] = Path(),
+    quiet: Quiet = False,
+) -> int:
+    """Write a starting releasetag.toml and a GitHub workflow; never over an existing file."""
+    from releasetag.errors import UsageError
+    from releasetag.history import open_work_tree, origin_url
+
+    tree = open_work_tree(path, os.environ)
+    files = {
+        tree.root / "releasetag.toml": _CONFIG.format(image=_image(origin_url(tree, "origin"))),
+        tree.root / ".github" / "workflows" / "release.yml": _WORKFLOW,
+    }
+    for file in files:
+        if file.exists():
+            raise UsageError(
+                f"{file.relative_to(tree.root)} is there already, and nothing was written",
+                "change it by hand, or move it away and run again",
+            )
+    for file, text in files.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("x", encoding="utf-8") as new:
+            new.write(text)
+        if not quiet:
+            print(f"wrote {file.relative_to(tree.root)}")
+    return 0
+
+
+def _image(remote_url: str | None) -> str:
+    """The repository to begin with: GitHub's registry for what is at GitHub, else an example."""
+    from releasetag.labels import web_url
+
+    name = web_url(remote_url or "").removeprefix("https://github.com/").lower()
+    return f'"ghcr.io/{name}"' if name.count("/") == 1 and ":" not in name else '"acme/app"'

@@ -1,0 +1,26 @@
+"""``releasetag plan``."""
+
+import os
+
+from releasetag.cli.options import Shared
+from releasetag.cli.prepare import prepare
+
+
+def plan(shared: Shared) -> int:
+    """Print what a release would be published under, and why. Needs git alone."""
+    from releasetag.plan import plan_release
+    from releasetag.report.console import people_console, print_plan, print_warning
+    from releasetag.report.json import dumps, plan_object
+
+    tree, configuration = prepare(shared, {})
+    people = people_console(stderr=True)
+    planned = plan_release(
+        tree, configuration, os.environ, lambda text: print_warning(people, text)
+    )
+    if shared.json:
+        print(dumps(plan_object(planned)))
+    elif shared.quiet:
+        print("\n".join(map(str, planned.references)))
+    else:
+        print_plan(people_console(stderr=False), planned)
+    return 0

@@ -1,0 +1,61 @@
+"""``releasetag promote``."""
+
+import os
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from releasetag.cli.options import Shared
+from releasetag.cli.prepare import component_of, history_of, prepare, registries
+
+
+def promote(
+    shared: Shared,
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="A published version.")],
+    allow_downgrade: Annotated[
+        bool, typer.Option("--allow-downgrade", help="Move tags down: a rollback.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, change nothing.")
+    ] = False,
+) -> int:
+    """Point floating tags at a published version, inside the registry; --tag picks them."""
+    from releasetag.errors import ReleasetagError
+    from releasetag.floating import Published
+    from releasetag.promote import plan_promotion, promote_release
+    from releasetag.report.console import people_console, print_promotion, print_warning
+    from releasetag.report.json import dumps, error_object, promote_object
+
+    picks = tuple(shared.tags or ())
+    tree, configuration = prepare(replace(shared, tags=None), {})
+    settings, wanted = component_of(configuration, version)
+    people = people_console(stderr=True)
+    history = history_of(tree, settings, lambda text: print_warning(people, text))
+    release = next(
+        (known for known in history if str(known.version) == str(wanted.version)), wanted
+    )
+    done: list[Published] = []
+    failure: ReleasetagError | None = None
+    with registries(os.environ) as client:
+        moves = plan_promotion(
+            client, settings, release, history, picks=picks, allow_downgrade=allow_downgrade
+        )
+        try:
+            if not dry_run:
+                promote_release(
+                    client, settings, release, moves, done.append, allow_downgrade=allow_downgrade
+                )
+        except ReleasetagError as error:
+            failure = error
+    if shared.json:
+        told = promote_object(release, moves, done)
+        print(dumps(told | ({"error": error_object(failure)} if failure else {})))
+    elif not shared.quiet:
+        print_promotion(people_console(stderr=False), release, moves, done)
+    if failure is not None:
+        from releasetag.report.console import print_error
+
+        print_error(people, failure)
+        return failure.exit_code
+    return 0

@@ -1,0 +1,26 @@
+"""``releasetag verify``."""
+
+import os
+
+from releasetag.cli.options import Shared
+from releasetag.cli.prepare import components, history_of, prepare, registries
+
+
+def verify(shared: Shared) -> int:
+    """Compare what the registries serve with what the history says. Exit code 1 on drift."""
+    from releasetag.report.console import people_console, print_verified, print_warning
+    from releasetag.report.json import dumps, verify_object
+    from releasetag.verify import VerifiedRepository, verify_repositories
+
+    tree, configuration = prepare(shared, {})
+    people = people_console(stderr=True)
+    verified: list[VerifiedRepository] = []
+    with registries(os.environ) as client:
+        for settings in components(configuration):
+            history = history_of(tree, settings, lambda text: print_warning(people, text))
+            verified += verify_repositories(client, settings, history)
+    if shared.json:
+        print(dumps(verify_object(verified)))
+    else:
+        print_verified(people_console(stderr=False), verified, quiet=shared.quiet)
+    return 1 if any(repository.drifts for repository in verified) else 0

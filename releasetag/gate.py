@@ -1,0 +1,50 @@
+"""Gates: commands that look at what was pushed before any floating tag names it."""
+
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+
+from releasetag.errors import GateError, UsageError
+
+
+def parse_gate(command: str) -> list[str]:
+    """A gate's command, split as a shell splits words.
+
+    Raises:
+        UsageError: there are no words, or a quote is not closed.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise UsageError(
+            f"the gate {command!r} cannot be split into words: {error}", "close the quote"
+        ) from None
+    if not words:
+        raise UsageError("a gate without a command", "give --gate a command to run")
+    return words
+
+
+def run_gate(words: Sequence[str], environ: Mapping[str, str]) -> None:
+    """Run a gate without a shell; what it prints goes to standard error, where people look.
+
+    Args:
+        environ: the whole environment of the command.
+
+    Raises:
+        GateError: it cannot be run, or refused.
+    """
+    again = "see its output above; no floating tag moved, and running again takes up here"
+    try:
+        # Standard output is a program's: with --json it holds one object and nothing else.
+        done = subprocess.run(
+            list(words), env=dict(environ), stdin=subprocess.DEVNULL, stdout=2, check=False
+        )
+    except OSError as error:
+        raise GateError(
+            f"the gate {words[0]!r} cannot be run: {error.strerror}",
+            "give --gate a program that is in PATH; no floating tag moved",
+        ) from None
+    if done.returncode < 0:
+        raise GateError(f"the gate {words[0]!r} was killed by signal {-done.returncode}", again)
+    if done.returncode:
+        raise GateError(f"the gate {words[0]!r} refused (exit code {done.returncode})", again)
