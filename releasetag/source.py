@@ -3,13 +3,14 @@
 All that a publish knows of the engine is here.
 """
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from releasetag import labels
-from releasetag.credentials import Credentials
+from releasetag.credentials import Credentials, find_credentials
 from releasetag.errors import EngineError, UsageError
 from releasetag.floating import Served
 from releasetag.history import WorkTree, commit_time, origin_url
@@ -54,6 +55,22 @@ class Tools:
     find_credentials: Callable[[str], Credentials | None]
     environ: Mapping[str, str]
     clock: Callable[[], float]
+
+
+@contextmanager
+def open_tools(environ: Mapping[str, str]) -> "Iterator[Tools]":
+    """The tools that the environment gives: its engine, and the credentials that docker has."""
+
+    def connect() -> "Engine":
+        from releasetag.engine.connect import connect
+
+        return connect(environ)
+
+    def find(registry: str) -> Credentials | None:
+        return find_credentials(registry, environ)
+
+    with Registries(find, environ) as registries:
+        yield Tools(connect, registries, find, environ, time.monotonic)
 
 
 class ImageSource:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from releasetag.cli.options import Shared
-from releasetag.cli.prepare import prepare, registries
+from releasetag.cli.prepare import prepare
 
 _SOURCE, _BUILD, _PUBLISH = "What to publish", "Building", "Publishing"
 
@@ -138,24 +138,16 @@ class _Command:
         return 0
 
     def _publish(self) -> None:
-        from releasetag.credentials import find_credentials
         from releasetag.plan import plan_release
         from releasetag.publish import publish_release
-        from releasetag.source import Tools
+        from releasetag.source import open_tools
 
         tree, configuration = prepare(self._shared, self._own)
         plan = plan_release(tree, configuration, os.environ, self._report.warn)
         self._metadata_file = plan.settings.metadata_file
         self._dry_run = plan.settings.dry_run
 
-        with registries(os.environ) as client:
-            tools = Tools(
-                connect=_connect,
-                registries=client,
-                find_credentials=lambda registry: find_credentials(registry, os.environ),
-                environ=os.environ,
-                clock=time.monotonic,
-            )
+        with open_tools(os.environ) as tools:
             publish_release(tree, plan, tools, self._report)
         self._report.end_progress()
 
@@ -198,9 +190,3 @@ class _Command:
         sys.stderr.flush()
         # Threads may be in the middle of an upload; a normal exit would wait for them.
         os._exit(error.exit_code)
-
-
-def _connect() -> Any:
-    from releasetag.engine.connect import connect
-
-    return connect(os.environ)
