@@ -1,7 +1,9 @@
 """Builds an image through the Docker Engine API, with BuildKit or the classic builder.
 
-Source: Docker Engine API 1.24 to 1.52, ``POST /build``. ``version=2`` there is BuildKit, which
-takes the same tar body and answers with its own progress messages.
+Source: Docker Engine API 1.24 to 1.52, ``POST /build``. The classic builder takes the context as a
+tar body. ``version=2`` is BuildKit; with ``remote=client-session`` it takes the context over a
+session, as Docker's own client gives it: of a tar body an ignored Dockerfile would have to be a
+part, and ``COPY .`` would copy it.
 """
 
 import json
@@ -9,7 +11,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import requests
@@ -17,11 +19,15 @@ import requests
 from releasetag.credentials import Credentials
 from releasetag.engine import stream
 from releasetag.engine.connect import Engine
-from releasetag.engine.context import BuildContext, archive
+from releasetag.engine.context import BuildContext
+from releasetag.engine.dockerfile import base_images
 from releasetag.engine.events import BuildEvent
 from releasetag.engine.images import registry_config
+from releasetag.engine.session import Secret, SshAgent
+from releasetag.engine.tar import archive
 from releasetag.errors import BuildError, UsageError
 from releasetag.failure import printable
+from releasetag.reference import parse_reference
 
 Builder = Literal["buildkit", "classic"]
 
@@ -38,7 +44,7 @@ class BuildOptions:
         add_hosts: ``name:address``.
         shm_size: of ``/dev/shm``, in bytes.
         inline_cache: whether BuildKit notes in the image what ``cache_from`` needs.
-        session: the ID of a BuildKit session that answers for secrets, SSH and credentials.
+        secrets, agents: what RUN instructions may mount; BuildKit's alone.
     """
 
     target: str | None = None
@@ -54,7 +60,8 @@ class BuildOptions:
     shm_size: int | None = None
     inline_cache: bool = False
     builder: Literal["auto", "buildkit", "classic"] = "auto"
-    session: str | None = None
+    secrets: tuple[Secret, ...] = ()
+    agents: tuple[SshAgent, ...] = ()
 
 
 def choose_builder(engine: Engine, options: BuildOptions) -> Builder:
@@ -70,7 +77,7 @@ def choose_builder(engine: Engine, options: BuildOptions) -> Builder:
         )
     if options.builder == "buildkit" or (options.builder == "auto" and engine.has_buildkit):
         return "buildkit"
-    if options.session:
+    if options.secrets or options.agents:
         raise UsageError(
             "the classic builder knows neither secrets nor SSH",
             "build with BuildKit (--builder buildkit), or without --secret and --ssh",
@@ -84,7 +91,7 @@ def build(
     options: BuildOptions,
     *,
     mtime: int,
-    credentials: Mapping[str, Credentials],
+    find_credentials: Callable[[str], Credentials | None],
     progress: Callable[[BuildEvent], None],
     clock: Callable[[], float] = time.monotonic,
 ) -> str:
@@ -94,7 +101,7 @@ def build(
 
     Args:
         mtime: of all files in the context, seconds since the epoch.
-        credentials: by registry, for private base images.
+        find_credentials: who we are at a registry, for private base images.
         clock: seconds that only grow, for the classic builder, which gives no times.
 
     Raises:
@@ -102,24 +109,114 @@ def build(
         UsageError: the engine cannot do what is asked, or the context cannot be read.
         EngineError: the engine went away.
     """
-    builder = choose_builder(engine, options)
+    if choose_builder(engine, options) == "buildkit":
+        return _with_buildkit(
+            engine,
+            context,
+            options,
+            mtime=mtime,
+            find_credentials=find_credentials,
+            progress=progress,
+        )
+    from releasetag.engine.classic import ClassicLog
+
+    return _post(
+        engine,
+        {"version": "1", "dockerfile": context.dockerfile_name, **_parameters(options)},
+        headers={
+            "X-Registry-Config": registry_config(_base_credentials(context, find_credentials))
+        },
+        # A generator: sent in chunks while it is made, never held whole.
+        body=archive(context, mtime),
+        reader=ClassicLog(clock),
+        progress=progress,
+    )
+
+
+def _with_buildkit(
+    engine: Engine,
+    context: BuildContext,
+    options: BuildOptions,
+    *,
+    mtime: int,
+    find_credentials: Callable[[str], Credentials | None],
+    progress: Callable[[BuildEvent], None],
+) -> str:
+    """The engine takes the context, secrets and credentials by calling back on a session."""
+    # Imported here: gRPC and protobuf are for those alone who build with BuildKit.
+    from releasetag.engine.filesync import ContextFiles
+    from releasetag.engine.session import open_session
+    from releasetag.engine.trace import Trace
+
+    arguments = dict(options.build_args)
+    if options.inline_cache:
+        arguments.setdefault("BUILDKIT_INLINE_CACHE", "1")
+    files = ContextFiles(context, mtime)
+    with open_session(
+        engine,
+        files=files,
+        secrets=options.secrets,
+        agents=options.agents,
+        find_credentials=find_credentials,
+    ) as session:
+        try:
+            return _post(
+                engine,
+                {
+                    "version": "2",
+                    "remote": "client-session",
+                    "session": session,
+                    "dockerfile": context.dockerfile.name,
+                    **_parameters(replace(options, build_args=arguments)),
+                },
+                headers={},
+                body=None,
+                reader=Trace(),
+                progress=progress,
+            )
+        except BuildError:
+            if files.error is not None:
+                raise files.error from None
+            raise
+
+
+def _base_credentials(
+    context: BuildContext, find_credentials: Callable[[str], Credentials | None]
+) -> dict[str, Credentials]:
+    """Credentials for the registries that the Dockerfile's base images are in."""
+    found: dict[str, Credentials] = {}
+    for image in base_images(context.dockerfile.read_text("utf-8", "replace")):
+        try:
+            registry = parse_reference(image).repository.registry
+        except UsageError:
+            continue  # the engine says it better, with the line that it stands on
+        if registry not in found and (credentials := find_credentials(registry)):
+            found[registry] = credentials
+    return found
+
+
+def _post(
+    engine: Engine,
+    parameters: Mapping[str, str | list[str]],
+    *,
+    headers: Mapping[str, str],
+    body: Iterator[bytes] | None,
+    reader: "_Reader",
+    progress: Callable[[BuildEvent], None],
+) -> str:
     with stream.connection(engine):
         response = engine.client.post(
             engine.url("/build"),
-            params=_parameters(context, options, builder),
-            headers={
-                "Content-Type": "application/x-tar",
-                "X-Registry-Config": registry_config(credentials),
-            },
-            # A generator: sent in chunks while it is made, never held whole.
-            data=archive(context, mtime, classic=builder == "classic"),
+            params=parameters,
+            headers={"Content-Type": "application/x-tar", **headers},
+            data=body,
             stream=True,
             timeout=None,  # a RUN instruction may be quiet for as long as it likes
         )
     with closing(response):
         if not response.ok:
             raise _failed(stream.refusal(response), ())
-        return _follow(engine, response, _reader(builder, clock), progress)
+        return _follow(engine, response, reader, progress)
 
 
 class _Reader(Protocol):
@@ -130,17 +227,6 @@ class _Reader(Protocol):
     def end(self, error: str) -> Iterator[BuildEvent]: ...
 
     def failed_step_log(self) -> tuple[str, ...]: ...
-
-
-def _reader(builder: Builder, clock: Callable[[], float]) -> _Reader:
-    # Imported here: protobuf is for those alone who build with BuildKit.
-    if builder == "buildkit":
-        from releasetag.engine.trace import Trace
-
-        return Trace()
-    from releasetag.engine.classic import ClassicLog
-
-    return ClassicLog(clock)
 
 
 def _follow(
@@ -170,17 +256,10 @@ def _follow(
     return image_id
 
 
-def _parameters(
-    context: BuildContext, options: BuildOptions, builder: Builder
-) -> dict[str, str | list[str]]:
+def _parameters(options: BuildOptions) -> dict[str, str | list[str]]:
     """The query of ``POST /build``; what nobody asked for is left to the engine."""
     arguments = dict(options.build_args)
-    if options.inline_cache and builder == "buildkit":
-        # A classic image is its own cache.
-        arguments.setdefault("BUILDKIT_INLINE_CACHE", "1")
     wanted: dict[str, str | list[str] | None] = {
-        "version": "2" if builder == "buildkit" else "1",
-        "dockerfile": context.dockerfile_name,
         "target": options.target,
         "buildargs": json.dumps(arguments) if arguments else None,
         "labels": json.dumps(dict(options.labels)) if options.labels else None,
@@ -191,7 +270,6 @@ def _parameters(
         "networkmode": options.network,
         "extrahosts": list(options.add_hosts),
         "shmsize": str(options.shm_size) if options.shm_size else None,
-        "session": options.session,
         # The classic builder's containers: also those of a failed build.
         "rm": "1",
         "forcerm": "1",

@@ -13,14 +13,16 @@ from typing import Any, Literal
 
 import docker
 import requests
-from docker.errors import DockerException
+import urllib3
+from docker.errors import APIError, DockerException
 from docker.tls import TLSConfig
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import InsecureRequestWarning
 
-from releasetag.engine.endpoint import Endpoint, endpoints
+from releasetag.engine.endpoint import Endpoint, Tls, endpoints
 from releasetag.engine.ssh import SshAdapter
 from releasetag.errors import EngineError
+from releasetag.failure import printable
 
 PING_TIMEOUT = 10.0
 """Seconds that an engine may take to say that it is there."""
@@ -28,6 +30,10 @@ PING_TIMEOUT = 10.0
 # Calls that the engine answers from its own database. Builds and pushes may be quiet for as long
 # as they like, and pass no time-out at all.
 _CALL_TIMEOUT = 60
+
+# Connections that are kept: one for every push at the same time. More are closed after use, with a
+# warning by urllib3 that means nothing.
+_POOL_SIZE = 64
 
 # The API versions between which nothing that is used here changed; an engine is spoken to in the
 # newest of them that it knows.
@@ -137,19 +143,15 @@ def _ping(client: docker.APIClient) -> Mapping[str, str]:
 def _client(endpoint: Endpoint, environ: Mapping[str, str]) -> docker.APIClient:
     """A client that has not spoken yet: ``version`` is given so that it does not ask."""
     is_ssh = endpoint.address.startswith("ssh://")
-    address = endpoint.address.replace("https://", "tcp://").replace("http://", "tcp://")
-    tls: TLSConfig | bool = False
-    if endpoint.tls and address.startswith("tcp://"):
-        tls = _tls(endpoint)
-    elif endpoint.address.startswith("https://"):
-        tls = True
+    is_tcp = endpoint.address.startswith("tcp://")
     try:
         client = docker.APIClient(
             # The adapter of the address is exchanged for our own below.
-            base_url="unix:///ssh" if is_ssh else address,
+            base_url="unix:///ssh" if is_ssh else endpoint.address,
             version=".".join(map(str, _OLDEST_API)),
             timeout=_CALL_TIMEOUT,
-            tls=tls,
+            tls=_tls(endpoint.tls) if endpoint.tls and is_tcp else False,
+            max_pool_size=_POOL_SIZE,
         )
     except (OSError, DockerException) as error:
         raise _Unreachable(
@@ -158,25 +160,20 @@ def _client(endpoint: Endpoint, environ: Mapping[str, str]) -> docker.APIClient:
     # Proxies, .netrc and CA bundles of the environment are for the web, not for the engine.
     client.trust_env = False
     if is_ssh:
-        client.mount("http+docker://", SshAdapter(endpoint.address, environ))
-    elif address.startswith("tcp://"):
+        client.mount("http+docker://", SshAdapter(endpoint.address, environ, _POOL_SIZE))
+    elif is_tcp:
         for scheme in ("http://", "https://"):
-            client.mount(scheme, _KeepAliveAdapter())
+            client.mount(scheme, _KeepAliveAdapter(pool_maxsize=_POOL_SIZE))
     return client
 
 
-def _tls(endpoint: Endpoint) -> TLSConfig:
-    material = endpoint.tls
-    if material is None:
-        raise ValueError("no TLS material")
+def _tls(material: Tls) -> TLSConfig:
     if not material.verify:
         # What the user chose; urllib3 would say so on standard error at every request.
         warnings.filterwarnings("ignore", category=InsecureRequestWarning)
-    pair = None
-    if material.cert and material.key:
-        pair = (str(material.cert), str(material.key))
+    has_pair = material.cert and material.key
     return TLSConfig(
-        client_cert=pair,
+        client_cert=(str(material.cert), str(material.key)) if has_pair else None,
         ca_cert=str(material.ca) if material.ca else None,
         verify=material.verify,
     )
@@ -280,7 +277,12 @@ def _reason(error: BaseException) -> tuple[str, int | None]:
         if isinstance(cause, OSError) and cause.errno is not None and cause.strerror:
             return cause.strerror.lower(), cause.errno
     last = list(_causes(error))[-1]
-    return str(last) or type(last).__name__, None
+    if isinstance(last, APIError):
+        return printable(str(last.explanation)), None
+    if isinstance(last, requests.RequestException | urllib3.exceptions.HTTPError):
+        # Their words hold the URL and with it the build arguments.
+        return type(last).__name__, None
+    return printable(str(last)) or type(last).__name__, None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -31,7 +31,7 @@ class Endpoint:
     """A place where an engine may listen.
 
     Attributes:
-        address: ``unix:///path``, ``tcp://host:port`` or ``ssh://user@host:port/socket``.
+        address: ``unix:///path``, ``tcp://host:port`` or ``ssh://[user@]host[:port][/socket]``.
         named_by: for messages: ``DOCKER_HOST``, ``the docker context 'x'`` or ``default``.
         tls: for tcp alone.
     """
@@ -153,11 +153,14 @@ def _checked(endpoint: Endpoint) -> Endpoint:
     fits = parts.path if parts.scheme == "unix" else host if is_tcp or is_ssh else ""
     if not fits or parts.password:
         raise _not_an_address(endpoint)
-    if is_tcp and port is None:
-        # The ports that the Internet Assigned Numbers Authority gave to Docker.
-        port = 2376 if endpoint.tls or parts.scheme == "https" else 2375
-        return replace(endpoint, address=f"{parts.scheme}://{parts.netloc}:{port}")
-    return endpoint
+    if not is_tcp:
+        return endpoint
+    tls = endpoint.tls
+    if parts.scheme == "https" and tls is None:
+        tls = Tls(None, None, None, verify=True)
+    # Docker's ports at the Internet Assigned Numbers Authority.
+    netloc = parts.netloc if port else f"{parts.netloc}:{2376 if tls else 2375}"
+    return replace(endpoint, address=f"tcp://{netloc}", tls=tls)
 
 
 def _not_an_address(endpoint: Endpoint) -> EngineError:

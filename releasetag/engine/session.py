@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from releasetag.credentials import Credentials
     from releasetag.engine.connect import Engine
+    from releasetag.engine.filesync import ContextFiles
 
 MAX_SECRET_BYTES = 500 * 1024
 """BuildKit's own limit (``session/secrets/secretsprovider``)."""
@@ -176,6 +177,7 @@ def parse_ssh(text: str, environ: Mapping[str, str]) -> SshAgent:
 def open_session(
     engine: "Engine",
     *,
+    files: "ContextFiles",
     secrets: Sequence[Secret],
     agents: Sequence[SshAgent],
     find_credentials: "Callable[[str], Credentials | None]",
@@ -184,6 +186,7 @@ def open_session(
 
     Args:
         engine: the engine that builds.
+        files: the build context.
         secrets: what ``RUN --mount=type=secret`` can have.
         agents: what ``RUN --mount=type=ssh`` can have: to list keys and to sign with them, not to
             change the agent.
@@ -193,7 +196,7 @@ def open_session(
     Raises:
         EngineError: the engine cannot be reached, or opens no sessions.
     """
-    services = _Services(secrets, agents, find_credentials)
+    services = _Services(files, secrets, agents, find_credentials)
     session_id = uuid.uuid4().hex
     started: Future[None] = Future()
     stop: Future[None] = Future()
@@ -293,10 +296,12 @@ class _Services:
 
     def __init__(
         self,
+        files: "ContextFiles",
         secrets: Sequence[Secret],
         agents: Sequence[SshAgent],
         find_credentials: "Callable[[str], Credentials | None]",
     ) -> None:
+        self._files = files
         self._secrets = {secret.id: secret.value for secret in secrets}
         self._agents = {agent.id: agent.socket for agent in agents}
         self._find_credentials = find_credentials
@@ -305,6 +310,8 @@ class _Services:
     def __mapping__(self) -> "dict[str, Handler]":
         from grpclib.const import Cardinality, Handler
         from grpclib.health.service import Health
+
+        from releasetag.engine import filesync
 
         types = _messages()
         unary: dict[str, Callable[[Any], Awaitable[Message]]] = {
@@ -329,6 +336,10 @@ class _Services:
             Cardinality.STREAM_STREAM,
             types["BytesMessage"],
             types["BytesMessage"],
+        )
+        packet = filesync.packet_type()
+        handlers[filesync.METHOD] = Handler(
+            _guarded(self._files.serve), Cardinality.STREAM_STREAM, packet, packet
         )
         # The engine asks every few seconds whether we are well, and gives up a session that is not.
         return handlers | Health().__mapping__()

@@ -41,15 +41,16 @@ class SshAdapter(HTTPAdapter):
     Args:
         address: ``ssh://[user@]host[:port][/path/of/socket]``.
         environ: the environment of the ssh processes (``SSH_AUTH_SOCK``, ``HOME``, ``PATH``).
+        size: how many connections are kept for the next request.
     """
 
-    def __init__(self, address: str, environ: Mapping[str, str]) -> None:
+    def __init__(self, address: str, environ: Mapping[str, str], size: int) -> None:
         super().__init__()
         self._command = command(address)
         self._environ = dict(environ)
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 # lives as long as the adapter
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._pool = _Pool(self)
+        self._pool = _Pool(self, size)
 
     def dial(self) -> socket.socket:
         """A socket whose other end is the engine's."""
@@ -77,6 +78,8 @@ class SshAdapter(HTTPAdapter):
         """The one pool, whatever the URL."""
         return self._pool
 
+    get_connection = get_connection_with_tls_context  # what requests before 2.32 calls
+
     def request_url(self, request: Any, _proxies: object) -> str:
         """The path alone: there is no host behind a socket pair, and no proxy before it."""
         return str(request.path_url)
@@ -92,8 +95,8 @@ class SshAdapter(HTTPAdapter):
 
 
 class _Pool(HTTPConnectionPool):
-    def __init__(self, adapter: SshAdapter) -> None:
-        super().__init__("localhost")
+    def __init__(self, adapter: SshAdapter, size: int) -> None:
+        super().__init__("localhost", maxsize=size)
         self._adapter = adapter
 
     def _new_conn(self) -> HTTPConnection:

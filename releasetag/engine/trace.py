@@ -98,10 +98,10 @@ class _Step:
     def seconds(self) -> float:
         """How long the step ran, with runs that overlap counted once."""
         total, until = 0.0, 0.0
-        for (_, start), stop in sorted(self.runs.items()):
-            if stop is not None:
-                total += max(0.0, stop - max(start, until))
-                until = max(until, stop)
+        ended = ((start, stop) for (_, start), stop in self.runs.items() if stop is not None)
+        for start, stop in sorted(ended):
+            total += max(0.0, stop - max(start, until))
+            until = max(until, stop)
         return total
 
 

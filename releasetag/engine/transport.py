@@ -68,8 +68,9 @@ def _request(engine: "Engine", session_id: str, methods: Iterable[str]) -> bytes
         "Upgrade: h2c",
         f"X-Docker-Expose-Session-Uuid: {session_id}",
         "X-Docker-Expose-Session-Name: releasetag",
-        # The key lets sessions share synchronised folders; the build context is a tar body.
-        "X-Docker-Expose-Session-Sharedkey: ",
+        # Sessions of one key share what was synchronised before, and compare size and time. All
+        # files of a commit have one time, so a key is used once: no stale file gets into a build.
+        f"X-Docker-Expose-Session-Sharedkey: {session_id}",
         *(f"X-Docker-Expose-Session-Grpc-Method: {method}" for method in methods),
     ]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
