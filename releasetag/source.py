@@ -5,7 +5,7 @@ All that a publish knows of the engine is here.
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -205,48 +205,36 @@ class ImageSource:
     def _build(self, engine: "Engine") -> str:
         from releasetag.engine.build import BuildOptions, build
         from releasetag.engine.dockerfile import own_labels
+        from releasetag.engine.session import parse_ssh
 
         assert self._context is not None  # noqa: S101 (check() comes first)
         settings = self._plan.settings
         dockerfile = self._context.dockerfile.read_text("utf-8", "replace")
         time = commit_time(self._tree, self._plan.release.revision) or 0
-        is_buildkit = self.builder == "buildkit"
-        with ExitStack() as stack:
-            session = stack.enter_context(self._session(engine)) if is_buildkit else None
-            options = BuildOptions(
-                target=settings.target,
-                build_args=self._build_args(time),
-                labels=self._labels(own_labels(dockerfile, settings.target)),
-                platform=settings.platforms[0] if settings.platforms else None,
-                cache_from=settings.cache_from,
-                no_cache=settings.no_cache,
-                pull=settings.pull,
-                network=settings.network,
-                add_hosts=settings.add_hosts,
-                shm_size=settings.shm_size,
-                inline_cache=settings.inline_cache,
-                builder="buildkit" if is_buildkit else "classic",
-                session=session,
-            )
-            self._report.step(f"Building {self._context.root} with {self.builder}")
-            return build(
-                engine,
-                self._context,
-                options,
-                mtime=time,
-                credentials=self._base_credentials(dockerfile),
-                progress=self._report.building,
-            )
-
-    def _session(self, engine: "Engine") -> AbstractContextManager[str]:
-        from releasetag.engine.session import open_session, parse_ssh
-
-        agents = [parse_ssh(text, self._tools.environ) for text in self._plan.settings.ssh]
-        return open_session(
+        options = BuildOptions(
+            target=settings.target,
+            build_args=self._build_args(time),
+            labels=self._labels(own_labels(dockerfile, settings.target)),
+            platform=settings.platforms[0] if settings.platforms else None,
+            cache_from=settings.cache_from,
+            no_cache=settings.no_cache,
+            pull=settings.pull,
+            network=settings.network,
+            add_hosts=settings.add_hosts,
+            shm_size=settings.shm_size,
+            inline_cache=settings.inline_cache,
+            builder="buildkit" if self.builder == "buildkit" else "classic",
+            secrets=tuple(self._secrets()),
+            agents=tuple(parse_ssh(text, self._tools.environ) for text in settings.ssh),
+        )
+        self._report.step(f"Building {self._context.root} with {self.builder}")
+        return build(
             engine,
-            secrets=self._secrets(),
-            agents=agents,
+            self._context,
+            options,
+            mtime=time,
             find_credentials=self._tools.find_credentials,
+            progress=self._report.building,
         )
 
     def _secrets(self) -> "list[Secret]":
@@ -276,19 +264,6 @@ class ImageSource:
         )
         given = {key: value or "" for key, value in plan.settings.labels.items()}
         return labels.merge(own, given, in_dockerfile)
-
-    def _base_credentials(self, dockerfile: str) -> dict[str, Credentials]:
-        from releasetag.engine.dockerfile import base_images
-
-        found: dict[str, Credentials] = {}
-        for image in base_images(dockerfile):
-            try:
-                registry = parse_reference(image).repository.registry
-            except UsageError:
-                continue  # the engine says it better, with the line that it stands on
-            if registry not in found and (who := self._tools.find_credentials(registry)):
-                found[registry] = who
-        return found
 
 
 def builds(plan: Plan) -> bool:
