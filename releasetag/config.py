@@ -49,8 +49,9 @@ class Settings:
     file: Path | None = None
     target: str | None = None
     platforms: tuple[str, ...] = ()
-    build_args: Mapping[str, str | None] = field(default_factory=dict)
-    labels: Mapping[str, str | None] = field(default_factory=dict)
+    # Values may be secrets, against all advice: they are kept out of the text form.
+    build_args: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    labels: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     secrets: tuple[str, ...] = ()
     ssh: tuple[str, ...] = ()
     cache_from: tuple[str, ...] = ()
@@ -149,6 +150,16 @@ def _builder(value: str, where: str) -> str:
     return value if value.startswith("buildx:") else _choice([*BUILDERS, "buildx"])(value, where)
 
 
+def _platforms(values: Sequence[str], where: str) -> tuple[str, ...]:
+    for value in values:
+        if not re.fullmatch(r"[a-z0-9]+/[a-z0-9_]+(?:/[a-z0-9.]+)?", value, re.ASCII):
+            raise UsageError(
+                f"{where}: {value!r} is not a platform",
+                "write it as in linux/amd64 or linux/arm/v7",
+            )
+    return tuple(dict.fromkeys(values))
+
+
 def _size(value: str, where: str) -> int:
     """Bytes, as `docker build --shm-size` takes them: ``64m``, ``1g``."""
     match = re.fullmatch(r"([0-9]{1,15})([bkmg]?)b?", value.lower(), re.ASCII)
@@ -176,7 +187,7 @@ _SETTINGS: Mapping[str, _Setting] = {
     "from_container": _Setting("text", None),
     "file": _Setting("path", "build.file"),
     "target": _Setting("text", "build.target"),
-    "platforms": _Setting("list", "build.platforms"),
+    "platforms": _Setting("list", "build.platforms", _platforms),
     "build_args": _Setting("map", "build.args"),
     "labels": _Setting("map", "build.labels"),
     "secrets": _Setting("lines", "build.secrets"),
@@ -225,9 +236,9 @@ def load(
     file_layer, components = _file_layers(Path(config) if config else None, base, root)
     upper = [_environment_layer(environ, base), _option_layer(given, base)]
     default = _settings([file_layer, *upper], base)
-    if (prefix := default.tag_prefix) is not None and prefix != file_layer.get("tag_prefix"):
+    if any("tag_prefix" in layer for layer in upper):
         # A prefix from above the file does not rename the components: it chooses one.
-        components = [c for c in components if c["tag_prefix"] == prefix]
+        components = [c for c in components if c["tag_prefix"] == default.tag_prefix]
     return Configuration(
         default,
         tuple(_settings([file_layer, component, *upper], base) for component in components),

@@ -19,7 +19,7 @@ from releasetag.parallel import side_by_side
 from releasetag.plan import Plan, plan_for
 from releasetag.reference import Reference, Repository
 from releasetag.registry import Manifest
-from releasetag.source import EngineReport, ImageSource, Tools, builds
+from releasetag.source import EngineReport, ImageSource, Tools, builds, image_source
 from releasetag.version import Release
 
 T = TypeVar("T")
@@ -76,7 +76,7 @@ def publish_release(tree: WorkTree, plan: Plan, tools: Tools, report: Report) ->
     Raises:
         ReleasetagError: any; the publish stopped, and running it again goes on.
     """
-    source = ImageSource(tree, plan, tools, report)
+    source = image_source(tree, plan, tools, report)
     return _Publish(tree, plan, tools, report, source).run()
 
 
@@ -98,6 +98,7 @@ class _Publish:
         self.report.planned(plan)
         if not settings.push:
             return self._engine_only()
+        self.report.step("Looking at what the registries serve")
         known = self._tag_names()
         found = self._look()
         origin = found or self.source.origin
@@ -131,7 +132,6 @@ class _Publish:
         Raises:
             ConflictError: another image is published under an exact tag.
         """
-        self.report.step("Looking at what the registries serve")
         registries, source = self.tools.registries, self.source
         try:
             found = self._each(lambda ref: served(registries, ref), self._exact_references())
@@ -177,11 +177,14 @@ class _Publish:
         if origin is None:
             build = self._make()
             # Another run may have published the release while this one built.
-            origin = self._look()
+            origin = self._look() or self.source.origin
+            pushed = [*self.source.pushed]
             self.report.step("Pushing the exact tags")
             if origin is None:
                 pushed, digest = self._push()
                 origin = pushed[0].repository.at(digest)
+            for reference in self.source.pushed:
+                self.report.published(Published(reference, origin.digest, "pushed"))
         started = self.tools.clock()
         manifest = self._copy(origin, pushed)
         if build is None:
@@ -273,7 +276,7 @@ class _Publish:
             "RELEASETAG_REFERENCES": "\n".join(by_digest),
         }
         for words in gates:
-            self.report.step(f"Running the gate {words[0]}")
+            self.report.step(f"Running the gate {words[0]}", prints=True)
             run_gate(words, environ)
 
     # Step 6: the floating tags --------------------------------------------------------------------

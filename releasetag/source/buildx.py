@@ -1,0 +1,196 @@
+"""The work tree, built by `docker buildx`: the way to a fleet of builders that exists already.
+
+buildx builds and pushes the first exact tag; everything else is done from its digest, so that the
+attestations which buildx adds are kept under every tag.
+
+Source: the reference of ``docker buildx build`` (``--metadata-file``, ``--progress rawjson``).
+"""
+
+import json
+import shutil
+import subprocess
+import tempfile
+from base64 import b64encode
+from collections import deque
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from releasetag.engine.events import StepFailed, StepLog
+from releasetag.errors import (
+    AuthError,
+    BuildError,
+    EngineError,
+    PushError,
+    ReleasetagError,
+    UsageError,
+)
+from releasetag.failure import kind_of, printable
+from releasetag.reference import is_digest
+from releasetag.source.build import BuiltImage
+
+_LOG_LINES = 20
+
+
+class BuildxImage(BuiltImage):
+    """An image that a builder of buildx makes, for any number of platforms."""
+
+    @property
+    def builder(self) -> str:  # type: ignore[override]
+        """``buildx``, or ``buildx:NAME``."""
+        return self.plan.settings.builder
+
+    def check(self) -> None:
+        """See that there are a context, a Dockerfile, the secrets, and buildx."""
+        self._context = self._open_context()
+        self._secrets()
+        if not self.plan.settings.push:
+            raise UsageError(
+                "buildx builds for the registry, not for the engine",
+                "leave --no-push away, or build with --builder auto",
+            )
+        self._docker = shutil.which("docker", path=self.tools.environ.get("PATH")) or ""
+        if not self._docker or self._run("version").returncode:
+            self.engine_error = EngineError(
+                "docker buildx is not installed", "install it, or build with --builder auto"
+            )
+
+    def make(self) -> str:
+        """Build, and push the first exact tag."""
+        if self.engine_error is not None:
+            raise self.engine_error
+        reference = self.plan.repositories[0].tagged(self.plan.exact[0].name)
+        self.report.step(f"Building {self._context.root} with {self.builder}", prints=True)
+        with tempfile.TemporaryDirectory(prefix="releasetag-") as directory:
+            metadata = Path(directory) / "metadata.json"
+            self._build([*self._arguments(), "--tag", str(reference)], metadata)
+            digest = str(json.loads(metadata.read_bytes()).get("containerimage.digest"))
+        if not is_digest(digest):
+            raise BuildError("buildx does not say what it pushed", "update buildx to 0.13 or newer")
+        self.origin = reference.repository.at(digest)
+        self.pushed = (reference,)
+        return ""
+
+    def _arguments(self) -> list[str]:
+        settings = self.plan.settings
+        words = ["--push", "--progress", "rawjson", "--file", str(self._context.dockerfile)]
+        for option, values in {
+            "--platform": [",".join(settings.platforms)] if settings.platforms else [],
+            "--target": [settings.target] if settings.target else [],
+            # A value may be a token: it goes through the environment, where only we can see it.
+            "--build-arg": list(self.build_args()),
+            "--label": [f"{k}={v}" for k, v in self.labels(self.labels_in_dockerfile()).items()],
+            "--secret": list(settings.secrets),
+            "--ssh": list(settings.ssh),
+            "--cache-from": list(settings.cache_from),
+            "--cache-to": ["type=inline"] if settings.inline_cache else [],
+            "--add-host": list(settings.add_hosts),
+            "--network": [settings.network] if settings.network else [],
+            "--shm-size": [str(settings.shm_size)] if settings.shm_size else [],
+        }.items():
+            for value in values:
+                words += [option, value]
+        words += ["--no-cache"] * settings.no_cache + ["--pull"] * settings.pull
+        return words
+
+    def _build(self, arguments: list[str], metadata: Path) -> None:
+        name = self.builder.partition(":")[2]
+        words = ["build", *(["--builder", name] if name else []), *arguments]
+        process = subprocess.Popen(
+            [
+                self._docker,
+                "buildx",
+                *words,
+                "--metadata-file",
+                str(metadata),
+                str(self._context.root),
+            ],
+            env=self._environ(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for us, who end it below
+        )
+        try:
+            assert process.stderr is not None  # noqa: S101 (a pipe was asked for)
+            said, log = self._follow(process.stderr)
+            code = process.wait()
+        finally:
+            process.terminate()
+            process.wait()
+            if process.stderr is not None:
+                process.stderr.close()
+        if code:
+            raise _failed(said, log)
+
+    def _follow(self, lines: Iterator[bytes]) -> tuple[str, tuple[str, ...]]:
+        """Tell buildx's progress; gives its last word and the end of the failed step's output."""
+        from google.protobuf.json_format import ParseDict, ParseError
+
+        from releasetag.engine.trace import StatusResponse, Trace
+
+        trace, said = Trace(), ""
+        outputs: dict[int, deque[str]] = {}
+        failed: list[str] = []
+        for line in lines:
+            try:
+                status = ParseDict(
+                    _as_trace(json.loads(line)), StatusResponse(), ignore_unknown_fields=True
+                )
+            except (ValueError, ParseError):
+                said = line.decode("utf-8", "replace").strip() or said
+                continue
+            aux = b64encode(status.SerializeToString()).decode("ascii")
+            for event in trace.read({"id": "moby.buildkit.trace", "aux": aux}):
+                if isinstance(event, StepLog):
+                    outputs.setdefault(event.number, deque(maxlen=_LOG_LINES)).append(event.text)
+                if isinstance(event, StepFailed) and not event.is_canceled:
+                    failed = list(outputs.get(event.number, ()))
+                self.report.building(event)
+        return said, tuple(failed)
+
+    def _environ(self) -> dict[str, str]:
+        environ = {**self.tools.environ, **self.build_args()}
+        registry = self.plan.repositories[0].registry
+        found = self.tools.find_credentials(registry)
+        if found is not None and found.password and "DOCKER_AUTH_CONFIG" not in environ:
+            # What docker does not know itself, such as GITHUB_TOKEN for ghcr.io.
+            auth = b64encode(f"{found.username}:{found.password}".encode()).decode("ascii")
+            server = "https://index.docker.io/v1/" if registry == "docker.io" else registry
+            environ["DOCKER_AUTH_CONFIG"] = json.dumps({"auths": {server: {"auth": auth}}})
+        return environ
+
+    def _run(self, *words: str) -> "subprocess.CompletedProcess[bytes]":
+        return subprocess.run(
+            [self._docker, "buildx", *words],
+            env=dict(self.tools.environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+
+
+def _as_trace(status: Mapping[str, list[dict[str, object]]]) -> dict[str, list[dict[str, object]]]:
+    """A line of ``rawjson`` with the names that the engine's trace has."""
+    renamed = {"id": "ID", "data": "msg"}
+    return {
+        kind: [
+            {
+                renamed.get(name, name) if kind in {"statuses", "logs"} else name: value
+                for name, value in item.items()
+            }
+            for item in items
+        ]
+        for kind, items in status.items()
+    }
+
+
+def _failed(said: str, log: tuple[str, ...]) -> ReleasetagError:
+    message = printable(said.removeprefix("ERROR: ").removeprefix("failed to build: "))
+    if "no builder" in said:
+        return UsageError(f"buildx: {message}", "see `docker buildx ls` for the builders there are")
+    if "failed to push" in said:
+        if kind_of(said) == "auth":
+            return AuthError(f"buildx: {message}", "log in with releasetag login REGISTRY")
+        return PushError(f"buildx: {message}", "run again: what was built is in buildx's cache")
+    hint = "the last lines of the failed step say why" if log else "see what buildx says above"
+    return BuildError(f"the build failed: {message}", hint, log)

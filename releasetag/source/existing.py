@@ -1,0 +1,60 @@
+"""An image that exists, in the engine or in a registry, and a container made into one."""
+
+from typing import TYPE_CHECKING
+
+from releasetag.errors import UsageError
+from releasetag.floating import Served
+from releasetag.reference import parse_reference
+from releasetag.source.interface import ImageSource
+
+if TYPE_CHECKING:
+    from releasetag.engine.connect import Engine
+
+
+class ExistingImage(ImageSource):
+    """What ``--from-image`` names: the engine's image, else all platforms of a registry's."""
+
+    builder = "image"
+
+    def check(self) -> None:
+        """Find the image."""
+        super().check()
+        name = self.plan.settings.from_image or ""
+        # The short form of an image ID is no reference.
+        reference = None if name.startswith("sha256:") else parse_reference(name)
+        if self._engine is not None:
+            from releasetag.engine import images
+
+            if found := images.inspect(self._engine, name):
+                self._image_id = found.id
+                return
+        manifest = self.tools.registries.manifest(reference) if reference else None
+        if reference is None or manifest is None:
+            places = "the registry" if self._engine is None else "the engine nor in the registry"
+            raise UsageError(
+                f"there is no image {name!r} in {places}",
+                "name one that `docker images` lists, or one that is published",
+            )
+        self.origin = reference.repository.at(manifest.digest)
+
+    def is_same(self, there: Served) -> bool:
+        """By digest, or where the engine has the image by what its store takes for the ID."""
+        if self.origin is not None:
+            return there.digest == self.origin.digest
+        return self._image_id in there.digests
+
+    def _make(self, engine: "Engine") -> str:  # noqa: ARG002 (the engine has it already)
+        return self._image_id
+
+
+class CommittedContainer(ImageSource):
+    """The container that ``--from-container`` names, as `docker commit` makes an image of it."""
+
+    builder = "container"
+
+    def _make(self, engine: "Engine") -> str:
+        from releasetag.engine import images
+
+        name = self.plan.settings.from_container or ""
+        self.report.step(f"Committing the container {name}")
+        return images.commit(engine, name, self.labels())
