@@ -62,7 +62,7 @@ def failure(
     """
     status = response.status_code
     words = _words(response)
-    said = printable(redact(words)) or response.reason_phrase
+    said = printable(redact(words)) or printable(response.reason_phrase)
     message = f"cannot {doing}: {registry} answered {status} ({said})"
     kind = "auth" if refused else kind_of(words, status)
     if kind == "auth":

@@ -3,8 +3,10 @@
 Source: OCI Distribution 1.1, "Pulling manifests" and "Pushing manifests".
 """
 
+from collections.abc import Container
+
 from releasetag.errors import AuthError, PushError, ReleasetagError
-from releasetag.failure import printable
+from releasetag.failure import PASSING_STATUS, printable
 from releasetag.reference import Reference, Repository, is_digest
 from releasetag.registry.answers import NotFoundError, PassingError
 from releasetag.registry.auth import scope
@@ -25,6 +27,10 @@ MANIFEST_LIMIT = 4 * 1024 * 1024
 CONFIG_LIMIT = 8 * 1024 * 1024
 """Bytes of an image configuration."""
 
+# Some registries refuse HEAD, each in its own way; and it has no body to say what went wrong. GET
+# is asked then.
+_HEAD_ANSWERS = frozenset(range(200, 600)) - PASSING_STATUS - {404}
+
 _NESTED = 4  # indexes in indexes that are followed; nobody builds more than two
 
 
@@ -34,16 +40,12 @@ def fetch_digest(client: RegistryClient, reference: Reference) -> str | None:
     Raises:
         AuthError, PushError: see RegistryClient.ask.
     """
-    found = ""
     try:
-        found = client.ask(_read("HEAD", reference)).headers.get("Docker-Content-Digest", "")
+        response = client.ask(_read("HEAD", reference, expect=_HEAD_ANSWERS))
     except NotFoundError:
         return None
-    except PassingError:
-        raise
-    except (AuthError, PushError):
-        pass  # some registries refuse HEAD; and it has no body to say what went wrong
-    if is_digest(found):
+    found: str = response.headers.get("Docker-Content-Digest", "")
+    if response.status_code == 200 and is_digest(found):
         return found
     manifest = fetch_manifest(client, reference)
     return manifest.digest if manifest else None
@@ -154,12 +156,13 @@ def manifest_path(reference: Reference) -> str:
     return f"/v2/{reference.repository.path}/manifests/{reference.name}"
 
 
-def _read(method: str, reference: Reference) -> Request:
+def _read(method: str, reference: Reference, expect: Container[int] = (200,)) -> Request:
     return Request(
         method,
         manifest_path(reference),
         f"read {reference}",
         (scope(reference.repository.path, "pull"),),
+        expect,
         limit=MANIFEST_LIMIT,
         headers={"Accept": ", ".join(IMAGE_TYPES + INDEX_TYPES)},
     )

@@ -264,6 +264,7 @@ def test_a_push_whose_answer_was_lost_is_done_though_tags_are_immutable(
 
 REPOSITORY = Repository("registry.example.com", "acme/app")
 DIGEST = "sha256:" + "0" * 64
+WITH_CONFIG = b'{"config": {"mediaType": "c", "digest": "%s", "size": 1}}' % DIGEST.encode()
 
 
 @pytest.mark.parametrize(
@@ -292,6 +293,18 @@ DIGEST = "sha256:" + "0" * 64
             lambda _: httpx.Response(200, content=b" " * (4 * 1024 * 1024 + 1)),
             lambda r: r.tags(REPOSITORY),
             "longer than",
+        ),
+        (
+            "a configuration too large",
+            lambda _: httpx.Response(200, content=b" " * (8 * 1024 * 1024 + 1)),
+            lambda r: r.image_config(REPOSITORY, Manifest(IMAGE_MANIFEST, WITH_CONFIG)),
+            "longer than",
+        ),
+        (
+            "other bytes for a configuration",
+            lambda _: httpx.Response(200, content=b"{}"),
+            lambda r: r.image_config(REPOSITORY, Manifest(IMAGE_MANIFEST, WITH_CONFIG)),
+            "other bytes",
         ),
         (
             "an image of schema 1",

@@ -125,7 +125,6 @@ def test_an_unverified_certificate_here_opens_no_way_elsewhere(
     start_registry: StartRegistry,
 ) -> None:
     here, elsewhere = start_registry(tls=True), start_registry(tls=True)
-    network = httpx.HTTPTransport(verify=False, trust_env=False)
 
     # A real registry redirects only with a store behind it, so this one's answer is made up.
     def redirect(request: httpx.Request) -> httpx.Response:
@@ -143,7 +142,6 @@ def test_an_unverified_certificate_here_opens_no_way_elsewhere(
         patch.setattr(httpx.HTTPTransport, "handle_request", answer)
         with pytest.raises(PushError, match="does not verify"):
             registries.manifest(at(here).tagged("1"))
-    network.close()
 
 
 @pytest.mark.parametrize(
@@ -188,13 +186,15 @@ def shown_to_a_server(folder: Path) -> bytes | None:
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.load_verify_locations(folder / "registry.test/client.cert")
     ours, theirs = socket.socketpair()
+    ours.settimeout(10)
+    theirs.settimeout(10)
     seen: list[bytes | None] = []
 
     def serve() -> None:
         with context.wrap_socket(theirs, server_side=True) as connection:
             seen.append(connection.getpeercert(binary_form=True))
 
-    thread = threading.Thread(target=serve)
+    thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     with trust("registry.test", (folder,)).wrap_socket(ours, server_hostname="registry.test") as c:
         c.recv(1)
@@ -245,9 +245,12 @@ def proxy(told: list[str]) -> Iterator[str]:
 @pytest.mark.parametrize("prefix", ["", "http://", "http://user:s3cret@"])
 def test_registries_elsewhere_are_reached_over_the_proxy(variable: str, prefix: str) -> None:
     told: list[str] = []
-    with proxy(told) as address, open_registries(environ={variable: prefix + address}) as some:
-        with pytest.raises(PushError) as caught:
-            some.digest(Repository("registry.example.com", "app").tagged("1"))
+    with (
+        proxy(told) as address,
+        open_registries(environ={variable: prefix + address}) as registries,
+        pytest.raises(PushError) as caught,
+    ):
+        registries.tags(Repository("registry.example.com", "app"))
     assert told[0].startswith("CONNECT registry.example.com:443 ")
     assert (base64.b64encode(b"user:s3cret").decode() in told[0]) == ("@" in prefix)
     assert "407" in caught.value.message
