@@ -89,6 +89,14 @@ def any_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     private.stop()
 
 
+@pytest.fixture(scope="session")
+def docker_28() -> Iterator[Engine]:
+    """Docker 28 with the containerd store, for tests that are marked `engines`."""
+    private = _start("docker-28")
+    yield private
+    private.stop()
+
+
 @pytest.fixture
 def private_engine() -> Iterator[PrivateEngine]:
     """An engine of the test's own, which it may restart or stop."""

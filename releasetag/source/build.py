@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from releasetag.engine.build import BuildOptions
-    from releasetag.engine.connect import Engine
     from releasetag.engine.context import BuildContext
     from releasetag.engine.events import BuildEvent
     from releasetag.engine.session import Secret
@@ -38,22 +37,17 @@ class BuiltImage(ImageSource):
         if self._engine is not None:
             choose_builder(self._engine, self.options(None))
 
-    def _make(self, engine: "Engine") -> str:
+    def _make(self) -> str:
         self.report.step(f"Building {self._context.root} with {self.builder}", prints=True)
         platforms = self.plan.settings.platforms
-        return self.build(engine, platforms[0] if platforms else None, self.report.building)
+        return self.build(platforms[0] if platforms else None, self.report.building)
 
-    def build(
-        self,
-        engine: "Engine",
-        platform: str | None,
-        progress: "Callable[[BuildEvent], None]",
-    ) -> str:
+    def build(self, platform: str | None, progress: "Callable[[BuildEvent], None]") -> str:
         """Build for a platform, or for the engine's own; gives the image's ID."""
         from releasetag.engine.build import build
 
         return build(
-            engine,
+            self.engine,
             self._context,
             self.options(platform),
             mtime=self._commit_time,

@@ -1,14 +1,9 @@
 """An image that exists, in the engine or in a registry, and a container made into one."""
 
-from typing import TYPE_CHECKING
-
 from releasetag.errors import UsageError
 from releasetag.floating import Served
 from releasetag.reference import parse_reference
 from releasetag.source.interface import ImageSource
-
-if TYPE_CHECKING:
-    from releasetag.engine.connect import Engine
 
 
 class ExistingImage(ImageSource):
@@ -30,7 +25,7 @@ class ExistingImage(ImageSource):
                 return
         manifest = self.tools.registries.manifest(reference) if reference else None
         if reference is None or manifest is None:
-            places = "the registry" if self._engine is None else "the engine nor in the registry"
+            places = "the registry" if self._engine is None else "the engine or in the registry"
             raise UsageError(
                 f"there is no image {name!r} in {places}",
                 "name one that `docker images` lists, or one that is published",
@@ -43,8 +38,8 @@ class ExistingImage(ImageSource):
             return there.digest == self.origin.digest
         return self._image_id in there.digests
 
-    def _make(self, engine: "Engine") -> str:  # noqa: ARG002 (the engine has it already)
-        return self._image_id
+    def _make(self) -> str:
+        return self._image_id  # the engine has it already
 
 
 class CommittedContainer(ImageSource):
@@ -52,9 +47,9 @@ class CommittedContainer(ImageSource):
 
     builder = "container"
 
-    def _make(self, engine: "Engine") -> str:
+    def _make(self) -> str:
         from releasetag.engine import images
 
         name = self.plan.settings.from_container or ""
         self.report.step(f"Committing the container {name}")
-        return images.commit(engine, name, self.labels())
+        return images.commit(self.engine, name, self.labels())

@@ -119,14 +119,15 @@ class ImageSource:
             EngineError: there is no engine.
             BuildError: the build failed.
         """
-        self._image_id = self._make(self.engine)
+        self._image_id = self._make()
         for repository in self.plan.repositories:
             for tag in self.plan.exact:
                 self.tag(repository.tagged(tag.name))
         return self._image_id
 
-    def _make(self, engine: "Engine") -> str:
-        raise NotImplementedError
+    def _make(self) -> str:
+        """Make the image; gives what `make` gives."""
+        raise NotImplementedError  # every subclass has its own
 
     def tag(self, reference: Reference) -> None:
         """Tag the image in the engine, if this run has made it there."""

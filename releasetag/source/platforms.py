@@ -21,7 +21,6 @@ from releasetag.registry import Manifest
 from releasetag.source.build import BuiltImage
 
 if TYPE_CHECKING:
-    from releasetag.engine.connect import Engine
     from releasetag.engine.events import BuildEvent
 
 _INDEX = "application/vnd.oci.image.index.v1+json"
@@ -45,7 +44,7 @@ class PlatformImages(BuiltImage):
 
     _images: Mapping[str, _PlatformImage]
 
-    def _make(self, engine: "Engine") -> str:
+    def _make(self) -> str:
         platforms = self.plan.settings.platforms
         self.report.step(
             f"Building {self._context.root} with {self.builder} for {', '.join(platforms)}",
@@ -58,16 +57,15 @@ class PlatformImages(BuiltImage):
             if origin is not None:
                 return _PlatformImage(origin=origin)
             progress = numbers.of(platform, self.report.building)
-            return _PlatformImage(image_id=self.build(engine, platform, progress))
+            return _PlatformImage(image_id=self.build(platform, progress))
 
         # Base images, context and downloads of one build fill the pauses of another. The classic
         # builder has one image behind a base's name at a time, of one platform.
         jobs = self.plan.settings.jobs if self.builder == "buildkit" else 1
         self._images = dict(side_by_side(make, platforms, jobs))
-        own = f"{engine.os}/{engine.arch}"
-        ids = {p: image.image_id for p, image in self._images.items() if image.image_id}
         # In the engine, the release's tags name the image that runs there.
-        return ids.get(own, "")
+        own = f"{self._engine.os}/{self._engine.arch}" if self._engine else ""
+        return self._images[own].image_id if own in self._images else ""
 
     def push(self, reference: Reference) -> str:
         """Push every platform's image, and put the index under the tag."""

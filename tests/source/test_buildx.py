@@ -1,0 +1,156 @@
+"""A release built by docker buildx, on the engine that has it (`make test-engines`)."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run
+from tests.support.engine import Engine, forky
+from tests.support.git import GitRepository
+from tests.support.image import busybox_files, scratch_files
+from tests.support.registry import RegistryServer
+
+pytestmark = pytest.mark.engines
+
+
+@pytest.fixture
+def docker_command(home: Path, tmp_path: Path) -> dict[str, str]:
+    """Debian forky's docker command and buildx, in PATH and in the home directory."""
+    root = forky(os.environ)
+    plugins = home / ".docker" / "cli-plugins"
+    plugins.mkdir(parents=True)
+    (plugins / "docker-buildx").symlink_to(root / "usr/libexec/docker/cli-plugins/docker-buildx")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "docker").symlink_to(root / "usr/bin/docker")
+    return {"PATH": f"{programs}:{os.environ['PATH']}"}
+
+
+@pytest.fixture
+def app(git_repository: GitRepository) -> GitRepository:
+    """A release of a small image."""
+    git_repository.write(scratch_files())
+    git_repository.commit()
+    git_repository.tag("v1.2.3")
+    return git_repository
+
+
+def test_buildx_builds_once_and_its_attestations_are_under_every_tag(
+    app: GitRepository,
+    docker_28: Engine,
+    docker_command: dict[str, str],
+    run: Run,
+    registry: RegistryServer,
+    second_registry: RegistryServer,
+) -> None:
+    args = (
+        "publish", "-i", f"{registry.address}/acme/app", "-i", f"{second_registry.address}/acme/app",
+        "--builder", "buildx:default", "--platform", "linux/amd64,linux/arm64", "--json",
+    )  # fmt: skip
+    env = docker_28.environ | docker_command
+    done = run(*args, cwd=app.path, env=env)
+    assert done.returncode == 0, done
+    assert done.json["build"]["builder"] == "buildx:default"
+    for each in (registry, second_registry):
+        assert set(each.tags("acme/app")) == {"1.2.3", "1.2", "latest"}
+        for tag in each.tags("acme/app"):
+            assert each.digest("acme/app", tag) == done.json["digest"]
+        index = json.loads(each.manifest("acme/app", "latest") or b"")
+        kinds = [
+            m.get("annotations", {}).get("vnd.docker.reference.type") for m in index["manifests"]
+        ]
+        assert kinds == [None, None, "attestation-manifest", "attestation-manifest"]
+        for child in index["manifests"]:
+            assert each.digest("acme/app", child["digest"]) == child["digest"]
+    labels = registry.labels("acme/app", "latest")
+    assert labels["org.opencontainers.image.revision"] == app.head
+    again = run(*args, cwd=app.path, env=env)
+    assert again.json["build"]["reused"] is True, again
+    assert run("verify", *args[1:5], cwd=app.path).returncode == 0
+
+
+def test_a_build_that_fails_in_buildx_ends_with_the_steps_own_output(
+    git_repository: GitRepository,
+    docker_28: Engine,
+    docker_command: dict[str, str],
+    run: Run,
+    registry: RegistryServer,
+) -> None:
+    step = 'RUN ["/bin/busybox", "sh", "-c", "echo it is broken; exit 3"]\n'
+    git_repository.write(busybox_files(step))
+    git_repository.commit()
+    git_repository.tag("v1.2.3")
+    done = run(
+        "publish", "-i", f"{registry.address}/acme/app", "--builder", "buildx",
+        "--network", "none", cwd=git_repository.path, env=docker_28.environ | docker_command,
+    )  # fmt: skip
+    assert done.returncode == 7, done
+    assert "| it is broken" in done.stderr
+    assert registry.tags("acme/app") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (("--builder", "buildx:nope"), 2, 'no builder "nope"'),
+        (("--builder", "buildx", "--no-push"), 2, "for the registry"),
+    ],
+)
+def test_what_buildx_cannot_do_is_said_in_two_lines(
+    app: GitRepository,
+    docker_28: Engine,
+    docker_command: dict[str, str],
+    run: Run,
+    registry: RegistryServer,
+    options: tuple[str, ...],
+    code: int,
+    words: str,
+) -> None:
+    done = run(
+        "publish", "-i", f"{registry.address}/acme/app", *options, "--json",
+        cwd=app.path, env=docker_28.environ | docker_command,
+    )  # fmt: skip
+    assert done.returncode == code, done
+    assert words in done.json["error"]["message"]
+
+
+def test_without_buildx_there_is_a_hint(
+    app: GitRepository, run: Run, registry: RegistryServer
+) -> None:
+    done = run(
+        "publish", "-i", f"{registry.address}/acme/app", "--builder", "buildx", "--json",
+        cwd=app.path, env={"PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+    assert done.returncode == 5, done
+    assert "docker buildx" in done.json["error"]["message"]
+
+
+def test_a_build_argument_is_not_in_the_process_list(
+    app: GitRepository,
+    docker_28: Engine,
+    docker_command: dict[str, str],
+    run: Run,
+    registry: RegistryServer,
+    tmp_path: Path,
+) -> None:
+    """A docker command of ours writes down its arguments and calls the real one."""
+    seen = tmp_path / "arguments"
+    real = Path(docker_command["PATH"].partition(":")[0]) / "docker"
+    wrapper = tmp_path / "wrapper" / "docker"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/sh\necho "$@" >> {seen}\nexec {real} "$@"\n')
+    wrapper.chmod(0o755)
+    app.write({"Dockerfile": "FROM scratch\nARG TOKEN\nLABEL token=$TOKEN\nCOPY hello.txt /\n"})
+    app.commit()
+    app.tag("v1.2.4")
+    env = docker_28.environ | {"PATH": f"{wrapper.parent}:{docker_command['PATH']}"}
+    done = run(
+        "publish", "-i", f"{registry.address}/acme/app", "--builder", "buildx", "--json",
+        cwd=app.path, env=env | {"RELEASETAG_BUILD_ARGS": "TOKEN=s3cr3t-token"},
+    )  # fmt: skip
+    assert done.returncode == 0, done
+    assert registry.labels("acme/app", "1.2.4")["token"] == "s3cr3t-token"
+    assert "--build-arg TOKEN" in seen.read_text()
+    assert "s3cr3t-token" not in seen.read_text()
