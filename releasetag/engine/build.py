@@ -76,6 +76,11 @@ def choose_builder(engine: Engine, options: BuildOptions) -> Builder:
             "leave --builder away, or use Docker Engine 18.09 or newer",
         )
     if options.builder == "buildkit" or (options.builder == "auto" and engine.has_buildkit):
+        if options.shm_size and tuple(map(int, engine.api_version.split("."))) < (1, 42):
+            raise UsageError(
+                f"the BuildKit of {engine.kind} {engine.version} cannot size /dev/shm",
+                "leave --shm-size away, build with --builder classic, or use Docker Engine 23",
+            )
         return "buildkit"
     if options.secrets or options.agents:
         raise UsageError(
@@ -166,7 +171,7 @@ def _with_buildkit(
                     "version": "2",
                     "remote": "client-session",
                     "session": session,
-                    "dockerfile": context.dockerfile.name,
+                    "dockerfile": files.dockerfile_name,
                     **_parameters(replace(options, build_args=arguments)),
                 },
                 headers={},
