@@ -287,6 +287,8 @@ def _option_layer(options: Mapping[str, Any], base: Path) -> _Layer:
             value = _pairs(value, where)
         elif kind == "path":
             value = _path(name, value, base)
+        elif kind == "number":
+            value = _from_text(name, str(value), where, base)
         elif kind == "list" and name == "platforms":
             value = [part for item in value for part in _split(item)]
         layer[name] = _convert(name, value, where)
@@ -375,6 +377,12 @@ def _file_layers(named: Path | None, base: Path, root: Path) -> tuple[_Layer, li
             raise UsageError(
                 f"{place} has no tag-prefix", 'give it one, as in tag-prefix = "api/v"'
             )
+        for key in ("history", "remote"):
+            if key in entry:
+                raise UsageError(
+                    f"{place}: {key} is one for all components",
+                    f"write {key} above the components",
+                )
         components.append(_file_layer(entry, place, path.parent, more={"name"}))
     return _file_layer(table, where, path.parent, more={"components"}), components
 
@@ -386,7 +394,10 @@ def _find_file(
         path = base / named
         table = _read(path)
         if table is None:
-            raise UsageError(f"there is no configuration file {named}", "see --config")
+            raise UsageError(
+                f"there is no configuration file {named}",
+                "name one that exists with --config, or leave it out",
+            )
         if path.name == "pyproject.toml":
             table = _tool_table(table)
         return path, str(named), table or {}

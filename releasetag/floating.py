@@ -5,12 +5,13 @@ name: the digest cannot change, every platform is kept, no blob is moved.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 from releasetag import labels
 from releasetag.config import Settings
-from releasetag.errors import ConflictError
+from releasetag.errors import ConflictError, UsageError
 from releasetag.reference import Reference, Repository
 from releasetag.registry import Manifest, Registries
 from releasetag.template import Template
@@ -77,9 +78,14 @@ def served(registries: Registries, reference: Reference) -> Served | None:
 
 
 def exact_names(templates: Sequence[Template], release: Release) -> list[str]:
-    """The exact tags of a release."""
-    names = (t.render(release) for t in templates if t.kind == "exact")
-    return [name for name in dict.fromkeys(names) if name]
+    """The exact tags of a release; what an image says of itself may give none."""
+    names: list[str] = []
+    for template in templates:
+        with suppress(UsageError):  # a label may hold anything
+            name = template.render(release) if template.kind == "exact" else None
+            if name and name not in names:
+                names.append(name)
+    return names
 
 
 def witness(
@@ -107,6 +113,12 @@ def witness(
     for name in exact_names(settings.tags, Release("", version, current.revision)):
         if registries.digest(repository.tagged(name)) == current.digest:
             return version
+    return None
+
+
+def _name(template: Template, version: Version, there: Served) -> str | None:
+    with suppress(UsageError):
+        return template.render(Release("", version, there.revision))
     return None
 
 
@@ -159,7 +171,8 @@ def move(
             seen = witness(
                 registries, reference.repository, current, template=template, settings=settings
             )
-            if seen and seen > version and template.scope(seen) == template.scope(version):
+            # By name and not by scope: {major}{minor} is 111 for both 1.11 and 11.1.
+            if seen and seen > version and _name(template, seen, current) == reference.tag:
                 reason = f"names {seen}, which is higher and published"
                 return Published(reference, current.digest, "kept", reason)
         registries.put_manifest(reference, manifest)

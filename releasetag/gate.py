@@ -16,10 +16,11 @@ def parse_gate(command: str) -> list[str]:
     try:
         words = shlex.split(command)
     except ValueError as error:
+        # Not the command itself: it may hold a secret.
         raise UsageError(
-            f"the gate {command!r} cannot be split into words: {error}", "close the quote"
+            f"a gate cannot be split into words: {error}", "close the quote in --gate"
         ) from None
-    if not words:
+    if not words or "\0" in command:
         raise UsageError("a gate without a command", "give --gate a command to run")
     return words
 

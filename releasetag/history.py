@@ -5,9 +5,10 @@ History asks and returns values; it decides nothing about tags of images.
 
 import os
 import re
+import shlex
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,8 +124,10 @@ def commit_of(tree: WorkTree, git_tag: str) -> str | None:
 
 def commit_time(tree: WorkTree, revision: str) -> int | None:
     """The committer's time in seconds since 1970, or None if the commit is not in this clone."""
-    answer = _git(tree, "show", "--no-patch", "--format=%ct", revision, "--", fails="")
-    return int(answer) if answer.isdigit() else None
+    # `git show` and `git log` print more where a person's settings say so; rev-list does not.
+    answer = _git(tree, "rev-list", "--max-count=1", "--timestamp", revision, "--", fails="")
+    seconds, _, _ = answer.partition(" ")
+    return int(seconds) if seconds else None
 
 
 def changed_files(tree: WorkTree) -> list[str]:
@@ -146,7 +149,7 @@ def nearest_release(
     Args:
         commits: releases by the commit that they point at.
     """
-    log = tree.repository.git.log("--format=%H", revision, "--", as_process=True)
+    log = tree.repository.git.rev_list(revision, "--", as_process=True)
     with _closing(log) as running:
         for distance, line in enumerate(running.stdout or ()):
             if release := commits.get(line.decode("ascii").strip()):
@@ -163,10 +166,13 @@ def read_git_tags(tree: WorkTree, mode: HistoryMode, remote: str) -> GitTags:
         UsageError: there is no such remote, though one was asked for.
         HistoryError: only the remote counts, and it cannot be read.
     """
-    local = _local_tags(tree)
+    local, no_commits = _local_tags(tree)
     shallow = _git(tree, "rev-parse", "--is-shallow-repository") == "true"
     if mode == "local":
         return GitTags(local, "local", "", shallow, mode, remote)
+    others = _git(tree, "remote").splitlines()
+    if remote == "origin" and remote not in others and len(others) == 1:
+        remote = others[0]  # `git clone --origin upstream`
     if origin_url(tree, remote) is None:
         if mode == "remote" or remote != "origin":
             raise UsageError(
@@ -174,9 +180,11 @@ def read_git_tags(tree: WorkTree, mode: HistoryMode, remote: str) -> GitTags:
                 "name one of `git remote` with --remote, or use --history local",
             )
         unknown = "the clone is shallow and has no remote" if shallow else ""
+        if others:
+            unknown = f"none of the git remotes {', '.join(others)} is called origin"
         return GitTags(local, "local", unknown, shallow, mode, remote)
     try:
-        theirs = _remote_tags(tree, remote)
+        theirs = _remote_tags(tree, remote, no_commits)
     except HistoryError as error:
         if mode == "remote":
             raise
@@ -200,11 +208,14 @@ def read_again(tree: WorkTree, tags: GitTags) -> GitTags:
     return again
 
 
-def _local_tags(tree: WorkTree) -> dict[str, str]:
+def _local_tags(tree: WorkTree) -> tuple[dict[str, str], set[str]]:
+    """The commit of every tag, and the objects of those tags that point at no commit."""
     # One command for all: asking the library for each tag's commit takes minutes for thousands.
     form = "%(refname)%00%(objecttype)%00%(objectname)%00%(*objecttype)%00%(*objectname)"
     tags: dict[str, str] = {}
-    for line in _git(tree, "for-each-ref", f"--format={form}", _TAGS.rstrip("/")).splitlines():
+    no_commits: set[str] = set()
+    listed = _git(tree, "for-each-ref", f"--format={form}", _TAGS.rstrip("/"))
+    for line in filter(None, listed.split("\n")):  # a name may hold what else ends a line
         ref, kind, name, peeled_kind, peeled = line.split("\0")
         git_tag = ref.removeprefix(_TAGS)
         if kind == "commit":
@@ -213,10 +224,13 @@ def _local_tags(tree: WorkTree) -> dict[str, str]:
             tags[git_tag] = peeled
         elif peeled_kind == "tag" and (commit := commit_of(tree, git_tag)):
             tags[git_tag] = commit
-    return tags
+        else:
+            no_commits.add(peeled or name)
+    return tags, no_commits
 
 
-def _remote_tags(tree: WorkTree, remote: str) -> dict[str, str]:
+def _remote_tags(tree: WorkTree, remote: str, no_commits: Container[str]) -> dict[str, str]:
+    """The commit of every tag; the remote does not say which objects are none."""
     # A session of its own has no terminal that git, ssh or a helper could prompt on.
     process = tree.repository.git.execute(
         ["git", "ls-remote", "--tags", "--", remote],
@@ -234,16 +248,18 @@ def _remote_tags(tree: WorkTree, remote: str) -> dict[str, str]:
     if running.returncode != 0:
         raise _unreadable(remote, _last_line(err.decode("utf-8", "replace")))
     tags: dict[str, str] = {}
-    for line in out.decode("utf-8", "surrogateescape").splitlines():
+    for line in filter(None, out.decode("utf-8", "surrogateescape").split("\n")):
         commit, _, ref = line.partition("\t")
         # An annotated tag is listed twice, and the second line names what it points at.
         tags[ref.removeprefix(_TAGS).removesuffix("^{}")] = commit
-    return tags
+    return {git_tag: commit for git_tag, commit in tags.items() if commit not in no_commits}
 
 
 def _never_prompt(tree: WorkTree) -> dict[str, str]:
-    ssh = tree.environ.get("GIT_SSH_COMMAND") or _git(
-        tree, "config", "--get", "core.sshCommand", fails=""
+    ssh = (
+        tree.environ.get("GIT_SSH_COMMAND")
+        or _git(tree, "config", "--get", "core.sshCommand", fails="")
+        or shlex.quote(tree.environ.get("GIT_SSH") or "ssh")
     )
     return {
         "GIT_TERMINAL_PROMPT": "0",
@@ -251,7 +267,7 @@ def _never_prompt(tree: WorkTree) -> dict[str, str]:
         "SSH_ASKPASS": "true",
         "SSH_ASKPASS_REQUIRE": "never",
         "GCM_INTERACTIVE": "never",
-        "GIT_SSH_COMMAND": f"{ssh or 'ssh'} -o BatchMode=yes -o ConnectTimeout=10",
+        "GIT_SSH_COMMAND": f"{ssh} -o BatchMode=yes -o ConnectTimeout=10",
     }
 
 
@@ -297,7 +313,7 @@ def _last_line(text: str) -> str:
 
 
 def _without_userinfo(text: str) -> str:
-    return re.sub(r"://[^/@\s']*@", "://", text)
+    return re.sub(r"://[^/\s]*@", "://", text)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """From a work tree and settings to a plan. Needs git alone."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from releasetag.config import Configuration, Settings
@@ -165,41 +165,43 @@ def _release_at_head(
     tree: WorkTree, configuration: Configuration, git_tags: GitTags
 ) -> tuple[Release, Settings]:
     revision = head(tree)
-    owners: dict[str, Settings] = {}
-    here: list[Release] = []
-    for name, commit in git_tags.commits.items():
-        if commit == revision and (settings := configuration.of(name)) is not None:
-            own = without(git_tags.releases(settings.tag_prefix), settings.ignore)
-            here += [release for release in own if release.git_tag == name]
-            owners[name] = settings
-    prefixes = {owners[release.git_tag].tag_prefix for release in here}
-    if len(prefixes) > 1:
-        names = ", ".join(sorted(release.git_tag for release in here))
+    here = [each for each in _releases(configuration, git_tags) if each[0].revision == revision]
+    if len({settings.tag_prefix for _, settings in here}) > 1:
+        names = ", ".join(sorted(release.git_tag for release, _ in here))
         raise UsageError(
             f"HEAD holds releases of several components: {names}",
             "name the one to publish with --git-tag",
         )
-    release = highest(here)
+    release = highest(release for release, _ in here)
     if release is None:
         raise NoReleaseError(
             f"no version tag at HEAD ({revision[:7]})",
             _advice(tree, configuration, git_tags, "tag the commit: git tag v0.1.0"),
         )
-    return release, owners[release.git_tag]
+    return release, here[0][1]
+
+
+def _releases(
+    configuration: Configuration, git_tags: GitTags
+) -> Iterator[tuple[Release, Settings]]:
+    """All releases that count, with the settings of the component that each belongs to."""
+    for settings in (configuration.default, *configuration.components):
+        for release in without(git_tags.releases(settings.tag_prefix), settings.ignore):
+            if configuration.of(release.git_tag) is settings:
+                yield release, settings
 
 
 def _advice(tree: WorkTree, configuration: Configuration, git_tags: GitTags, otherwise: str) -> str:
     """What to do where there is no release: names the nearest one, if there is any."""
-    commits: dict[str, Release] = {}
-    for settings in (configuration.default, *configuration.components):
-        releases = without(git_tags.releases(settings.tag_prefix), settings.ignore)
-        for release in sorted(releases, key=lambda r: r.version):
-            commits[release.revision] = release
+    releases = [release for release, _ in _releases(configuration, git_tags)]
+    commits = {r.revision: r for r in sorted(releases, key=lambda r: r.version)}
     nearest = nearest_release(tree, commits, head(tree)) if commits else None
     if nearest is None:
         return otherwise
     release, distance = nearest
-    behind = f"{distance} commit{'s' * (distance != 1)} back" if distance else "at HEAD"
+    if not distance:
+        return f"the release at HEAD is {release.git_tag}: name that one, or none"
+    behind = f"{distance} commit{'s' * (distance != 1)} back"
     return (
         f"the nearest release is {release.git_tag}, {behind}: tag this commit with git tag, or"
         f" run at that one: git checkout {release.git_tag}"

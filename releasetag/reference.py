@@ -43,9 +43,11 @@ class Repository:
 
     def __str__(self) -> str:
         """The name as people write it: Docker Hub's registry and ``library/`` left out."""
-        if self.registry != DOCKER_HUB:
+        # Left out, a first part such as my.org would be read as another registry.
+        if self.registry != DOCKER_HUB or _split_registry(self.path)[0]:
             return f"{self.registry}/{self.path}"
-        return self.path.removeprefix("library/")
+        first, _, rest = self.path.partition("/")
+        return rest if first == "library" and "/" not in rest else self.path
 
     @property
     def is_loopback(self) -> bool:

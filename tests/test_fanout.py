@@ -1,0 +1,315 @@
+"""releasetag.fanout: the rule, in tables and against a second reading of it."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from releasetag.errors import UsageError
+from releasetag.fanout import PlannedTag, fan_out, highest_in_scope, without
+from releasetag.template import parse_template
+from releasetag.version import Release, parse_version, version_of
+from tests import oracle
+
+
+def sha(git_tag: str) -> str:
+    """A commit for a git tag."""
+    return hashlib.sha1(git_tag.encode(), usedforsecurity=False).hexdigest()
+
+
+def release(git_tag: str) -> Release:
+    version = version_of(git_tag)
+    assert version is not None, git_tag
+    return Release(git_tag, version, sha(git_tag))
+
+
+def releases(git_tags: Iterable[str]) -> list[Release]:
+    """As history gives them: what is no version is left out."""
+    return [release(name) for name in git_tags if version_of(name) is not None]
+
+
+def planned(
+    git_tag: str, history: Iterable[str], templates: Sequence[str]
+) -> tuple[PlannedTag, ...]:
+    return fan_out(release(git_tag), releases(history), [parse_template(t) for t in templates])
+
+
+def decisions(git_tag: str, history: Iterable[str], templates: Sequence[str]) -> dict[str, str]:
+    """The action for every tag, with the version that holds it: ``keep 2.0.1``."""
+    return {
+        tag.name: f"{tag.action} {tag.held_by}" if tag.held_by else tag.action
+        for tag in planned(git_tag, history, templates)
+    }
+
+
+DEFAULT = ["{version}", "{major}.{minor}", "latest"]
+
+TABLE: list[tuple[str, list[str], list[str], dict[str, str]]] = [
+    # The hotfix of an older line that began it all.
+    (
+        "v1.9.1",
+        ["v1.9.0", "v2.0.0", "v2.0.1"],
+        DEFAULT,
+        {"1.9.1": "push", "1.9": "push", "latest": "keep 2.0.1"},
+    ),
+    ("v1.0.0", [], DEFAULT, {"1.0.0": "push", "1.0": "push", "latest": "push"}),
+    # The release itself in its history, once or twice, is no rival.
+    ("v1.0.0", ["v1.0.0", "1.0.0"], ["latest"], {"latest": "push"}),
+    ("v1.2.3", ["v1.2.4"], DEFAULT, {"1.2.3": "push", "1.2": "keep 1.2.4", "latest": "keep 1.2.4"}),
+    # A prerelease moves no tag of stable releases, and holds none.
+    (
+        "v2.0.0-rc.1",
+        ["v1.0.0"],
+        DEFAULT,
+        {"2.0.0-rc.1": "push", "2.0": "skip", "latest": "skip"},
+    ),
+    ("v1.0.0", ["v2.0.0-rc.1"], ["latest", "{major}.{minor}"], {"latest": "push", "1.0": "push"}),
+    ("v2.0.0-rc.2", ["v2.0.0-rc.1"], ["{channel}"], {"rc": "push"}),
+    ("v2.0.0-rc.2", ["v2.0.0-rc.10"], ["{channel}"], {"rc": "keep 2.0.0-rc.10"}),
+    ("v2.0.0-rc.2", ["v3.0.0-beta.1", "v3.0.0"], ["{channel}"], {"rc": "push"}),
+    ("v2.0.0", ["v2.0.0-rc.1"], ["{channel}"], {"{channel}": "skip"}),
+    ("v2.0.0-1", [], ["{channel}"], {"{channel}": "skip"}),
+    (
+        "v1.5.0-rc.1",
+        ["v2.0.0-rc.1"],
+        ["{major}-{channel}", "{channel}"],
+        {"1-rc": "push", "rc": "keep 2.0.0-rc.1"},
+    ),
+    # 0.x has no major tag, but has every other, and that of its channel too.
+    ("v0.3.0", [], ["{major}"], {"0": "skip"}),
+    ("v0.3.0", ["v0.2.0"], ["{major}.{minor}", "latest"], {"0.3": "push", "latest": "push"}),
+    ("v0.3.0", [], ["{major}-alpine"], {"0-alpine": "skip"}),
+    ("v0.3.0-rc.1", [], ["{major}-{channel}"], {"0-rc": "push"}),
+    ("v1.0.0", ["v0.9.0"], ["{major}"], {"1": "push"}),
+    # Build metadata decide nothing.
+    ("v1.0.0+a", ["v1.0.0+b"], ["{version}", "latest"], {"1.0.0_a": "push", "latest": "push"}),
+    # Numbers are numbers.
+    ("v1.10.0", ["v1.9.0"], ["latest"], {"latest": "push"}),
+    ("v1.9.0", ["v1.10.0"], ["{major}"], {"1": "keep 1.10.0"}),
+    # Templates that render alike are one tag.
+    ("v1.2.3", [], ["{version}", "{major}.{minor}.{patch}"], {"1.2.3": "push"}),
+    ("v1.2.3", [], ["latest", "latest"], {"latest": "push"}),
+]
+
+
+@pytest.mark.parametrize(("git_tag", "history", "templates", "expected"), TABLE)
+def test_every_tag_of_a_release_is_decided_by_the_table(
+    git_tag: str, history: list[str], templates: list[str], expected: dict[str, str]
+) -> None:
+    assert decisions(git_tag, history, templates) == expected
+
+
+@pytest.mark.parametrize(
+    ("git_tag", "history", "template", "words"),
+    [
+        ("v1.9.1", ["v2.0.1"], "latest", ["2.0.1"]),
+        ("v2.0.0-rc.1", [], "latest", ["prerelease"]),
+        ("v0.1.0", [], "{major}", ["0.x"]),
+        ("v2.0.0", [], "{channel}", ["stable", "channel"]),
+        ("v1.2.3", [], "{major}.{minor}", ["highest", "1.2"]),
+        ("v2.0.0-rc.1", [], "{channel}", ["highest", "rc"]),
+    ],
+)
+def test_every_decision_says_why(
+    git_tag: str, history: list[str], template: str, words: list[str]
+) -> None:
+    (tag,) = planned(git_tag, history, [template])
+
+    assert all(word in tag.reason for word in words), tag.reason
+
+
+def test_tags_are_listed_in_the_order_of_their_templates() -> None:
+    tags = planned("v1.2.3", [], ["latest", "{version}", "{major}", "{major}.{minor}"])
+
+    assert [tag.name for tag in tags] == ["latest", "1.2.3", "1", "1.2"]
+    assert [tag.template.text for tag in tags] == [
+        "latest",
+        "{version}",
+        "{major}",
+        "{major}.{minor}",
+    ]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_templates_that_render_alike_the_careful_decision_stands(order: int) -> None:
+    # The channel would move the tag, `latest` would not.
+    templates = ["{channel}", "latest"][::order]
+    assert decisions("v2.0.0-latest.1", [], templates) == {"latest": "skip"}
+
+    # The minor line would move the tag, the major line would not.
+    templates = ["{major}", "{minor}"][::order]
+    assert decisions("v2.2.0", ["v2.3.0"], templates) == {"2": "keep 2.3.0"}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_exact_tag_stays_exact_where_a_floating_one_renders_alike(order: int) -> None:
+    (tag,) = planned("v3.3.3", ["v3.4.0"], ["{patch}", "{major}"][::order])
+
+    assert (tag.name, tag.kind, tag.action) == ("3", "exact", "push")
+
+
+def test_an_exact_template_without_its_field_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="no tag for") as error:
+        planned("v1.2.3", [], ["{prerelease}.{patch}"])
+
+    assert error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("ignore", "expected"),
+    [
+        (["2.0.0"], ["v1.0.0", "v2.0.0+hotfix", "v2.1.0"]),
+        (["2.0.0", "2.1.0"], ["v1.0.0", "v2.0.0+hotfix"]),
+        (["2.0.0+hotfix"], ["v1.0.0", "v2.0.0", "2.0.0", "v2.1.0"]),
+        (["9.9.9"], ["v1.0.0", "v2.0.0", "2.0.0", "v2.0.0+hotfix", "v2.1.0"]),
+        ([], ["v1.0.0", "v2.0.0", "2.0.0", "v2.0.0+hotfix", "v2.1.0"]),
+    ],
+)
+def test_ignored_releases_do_not_count(ignore: list[str], expected: list[str]) -> None:
+    history = releases(["v1.0.0", "v2.0.0", "2.0.0", "v2.0.0+hotfix", "v2.1.0"])
+
+    left = without(history, [v for v in map(parse_version, ignore) if v is not None])
+
+    assert [each.git_tag for each in left] == expected
+
+
+def test_an_ignored_release_holds_no_tag() -> None:
+    yanked = parse_version("2.0.0")
+    assert yanked is not None
+    history = without(releases(["v1.0.0", "v2.0.0"]), [yanked])
+
+    (tag,) = fan_out(release("v1.0.1"), history, [parse_template("latest")])
+
+    assert tag.action == "push"
+
+
+# Properties ---------------------------------------------------------------------------------------
+
+# Small numbers, so that histories hold rivals, twins and lines maintained side by side.
+numbers = st.integers(0, 3) | st.sampled_from([9, 10])
+prereleases = st.sampled_from(
+    ["", "", "", "-rc.1", "-rc.2", "-rc.10", "-rc", "-rc1", "-beta.1", "-alpha", "-alpha.beta",
+     "-alpha.1.2", "-1", "-0a", "--x", "-RC.1"]
+)  # fmt: skip
+builds = st.sampled_from(["", "", "", "+a", "+b.7", "+001"])
+versions = st.builds("{}.{}.{}{}{}".format, numbers, numbers, numbers, prereleases, builds)
+git_tags = st.builds("{}{}".format, st.sampled_from(["v", "v", ""]), versions)
+odd_tags = st.sampled_from(["nightly", "v1.2", "v01.2.3", "api/v9.9.9", "latest", "v", "v1.2.3-"])
+histories = st.lists(git_tags | odd_tags, max_size=25)
+
+# No two of these give one name in different scopes.
+TEMPLATES = [
+    "{version}",
+    "{version}-alpine",
+    "c-{short_sha}",
+    "{major}.{minor}",
+    "{major}.{minor}-alpine",
+    "{major}",
+    "latest",
+    "{channel}",
+    "{major}.{minor}-{channel}",
+    "{major}-{channel}",
+    "b-{build}",
+]
+FLOATING = [template for template in TEMPLATES if not oracle.is_exact(template)]
+templates_lists = st.lists(st.sampled_from(TEMPLATES), min_size=1, unique=True)
+
+
+def reads(git_tags: Iterable[str]) -> list[oracle.Read]:
+    """As the second reading has them."""
+    return [read for name in git_tags if (read := oracle.read_git_tag(name)) is not None]
+
+
+def read(git_tag: str) -> oracle.Read:
+    found = oracle.read_git_tag(git_tag)
+    assert found is not None, git_tag
+    return found
+
+
+@given(git_tags, histories, templates_lists, st.lists(versions, max_size=3))
+def test_decisions_are_those_of_the_second_reading(
+    git_tag: str, history: list[str], templates: list[str], ignore: list[str]
+) -> None:
+    ignored = [v for v in map(parse_version, ignore) if v is not None]
+    tags = fan_out(
+        release(git_tag),
+        without(releases(history), ignored),
+        [parse_template(text) for text in templates],
+    )
+
+    mine = read(git_tag)
+    counting = [r for r in reads(history) if r.text not in ignore]
+    assert [tag.template.text for tag in tags] == templates
+    for tag in tags:
+        template = tag.template.text
+        action, held_by = oracle.decide(template, mine, counting)
+        assert tag.action == action, tag
+        assert tag.kind == ("exact" if oracle.is_exact(template) else "floating")
+        if action != "skip":
+            assert tag.name == template.format(**mine.fields(sha(git_tag)))
+        if held_by is None:
+            assert tag.held_by is None
+        else:
+            holder = oracle.read(str(tag.held_by))
+            assert holder is not None
+            assert holder.precedence == held_by
+            assert str(tag.held_by) in tag.reason
+
+
+@given(git_tags, histories, templates_lists, st.randoms(use_true_random=False))
+def test_the_order_of_the_history_and_repetitions_in_it_do_not_matter(
+    git_tag: str, history: list[str], templates: list[str], random: Random
+) -> None:
+    shuffled = history + history[: len(history) // 2]
+    random.shuffle(shuffled)
+
+    assert planned(git_tag, shuffled, templates) == planned(git_tag, history, templates)
+
+
+@given(git_tags, histories, templates_lists)
+def test_a_release_is_no_rival_of_itself(
+    git_tag: str, history: list[str], templates: list[str]
+) -> None:
+    assert planned(git_tag, [*history, git_tag], templates) == planned(git_tag, history, templates)
+
+
+@given(st.lists(git_tags, min_size=1, max_size=20), st.data())
+def test_no_floating_tag_goes_backwards_in_whatever_order_releases_are_published(
+    history: list[str], data: st.DataObject
+) -> None:
+    published = data.draw(st.permutations(history))
+    # Some are published again, and some are tagged long before they are published.
+    published += data.draw(st.lists(st.sampled_from(history), max_size=5))
+    tagged = data.draw(st.lists(st.sampled_from(history), max_size=3))
+    names: dict[str, oracle.Read] = {}
+    for git_tag in published:
+        tagged.append(git_tag)
+        for tag in planned(git_tag, tagged, FLOATING):
+            if tag.action == "push":
+                before = names.get(tag.name)
+                assert before is None or before.precedence <= read(git_tag).precedence
+                names[tag.name] = read(git_tag)
+
+    for template in FLOATING:
+        for version in (v for v in map(read, history) if oracle.applies(template, v)):
+            name = template.format(**version.fields(""))
+            top = max(
+                v.precedence for v in oracle.candidates(template, version, map(read, history))
+            )
+            assert names[name].precedence == top, name
+
+
+@given(git_tags, histories, st.sampled_from(FLOATING))
+def test_a_floating_tag_names_the_highest_in_its_scope(
+    git_tag: str, history: list[str], template: str
+) -> None:
+    expected = oracle.candidates(template, read(git_tag), reads(history))
+
+    found = highest_in_scope(parse_template(template), release(git_tag).version, releases(history))
+
+    assert (found is None) == (not expected)
+    if found is not None:
+        assert read(found.git_tag).precedence == max(each.precedence for each in expected)

@@ -1,0 +1,116 @@
+"""releasetag.labels: what an image says that it was built from."""
+
+import pytest
+
+from releasetag.labels import merge, release_labels, web_url
+from releasetag.reference import parse_repository
+from releasetag.version import Release, parse_version
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+PREFIX = "org.opencontainers.image."
+
+
+def release(text: str) -> Release:
+    version = parse_version(text)
+    assert version is not None
+    return Release(f"v{text}", version, REVISION)
+
+
+def test_a_release_has_the_labels_of_the_specification() -> None:
+    made = release_labels(
+        release("1.2.3+b.5"),
+        1767323045,
+        "git@github.com:acme/app.git",
+        parse_repository("ghcr.io/acme/api"),
+    )
+
+    assert made == {
+        PREFIX + "version": "1.2.3+b.5",
+        PREFIX + "revision": REVISION,
+        PREFIX + "created": "2026-01-02T03:04:05Z",
+        PREFIX + "source": "https://github.com/acme/app",
+        PREFIX + "title": "api",
+    }
+
+
+@pytest.mark.parametrize("remote_url", [None, "", "/srv/git/app.git", "file:///srv/git/app.git"])
+def test_what_is_not_known_is_not_claimed(remote_url: str | None) -> None:
+    made = release_labels(release("1.2.3"), None, remote_url, parse_repository("app"))
+
+    assert set(made) == {PREFIX + "version", PREFIX + "revision", PREFIX + "title"}
+    assert made[PREFIX + "title"] == "app"
+
+
+def test_time_zero_is_a_time() -> None:
+    made = release_labels(release("1.2.3"), 0, None, parse_repository("app"))
+
+    assert made[PREFIX + "created"] == "1970-01-01T00:00:00Z"
+
+
+OWN = {
+    PREFIX + "version": "1.2.3",
+    PREFIX + "revision": REVISION,
+    PREFIX + "title": "app",
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "in_dockerfile", "expected"),
+    [
+        ({}, set(), OWN),
+        ({"maintainer": "alice"}, set(), OWN | {"maintainer": "alice"}),
+        ({PREFIX + "title": "App"}, set(), OWN | {PREFIX + "title": "App"}),
+        # Left out, the Dockerfile's own stands.
+        ({}, {"title"}, {k: v for k, v in OWN.items() if k != PREFIX + "title"}),
+        ({PREFIX + "title": "App"}, {"title"}, OWN | {PREFIX + "title": "App"}),
+        # What the image is proved by is ours alone.
+        ({PREFIX + "version": "9.9.9", PREFIX + "revision": "x"}, {"version", "revision"}, OWN),
+    ],
+)
+def test_other_labels_win_but_for_version_and_revision(
+    given: dict[str, str], in_dockerfile: set[str], expected: dict[str, str]
+) -> None:
+    assert merge(OWN, given, frozenset(PREFIX + name for name in in_dockerfile)) == expected
+
+
+@pytest.mark.parametrize(
+    ("remote_url", "expected"),
+    [
+        ("https://github.com/acme/app.git", "https://github.com/acme/app"),
+        ("https://github.com/acme/app/", "https://github.com/acme/app"),
+        ("http://git.example.com:8080/acme/app", "https://git.example.com:8080/acme/app"),
+        ("git@github.com:acme/app.git", "https://github.com/acme/app"),
+        ("github.com:acme/app.git", "https://github.com/acme/app"),
+        ("git@gitlab.example.com:/group/sub/app.git", "https://gitlab.example.com/group/sub/app"),
+        # The port of ssh is none of the web's.
+        ("ssh://git@git.example.com:2222/acme/app.git", "https://git.example.com/acme/app"),
+        ("git://git.example.com/acme/app.git", "https://git.example.com/acme/app"),
+        ("git+ssh://git@git.example.com/acme/app.git", "https://git.example.com/acme/app"),
+        ("../app.git", ""),
+        ("/srv/app.git", ""),
+        ("file:///srv/app.git", ""),
+        ("https://git.example.com:port/acme/app", ""),
+        ("https://[::1/app", ""),
+        ("ext::sh -c anything", ""),
+        ("", ""),
+    ],
+)
+def test_a_remote_is_named_as_a_person_opens_it(remote_url: str, expected: str) -> None:
+    assert web_url(remote_url) == expected
+
+
+@pytest.mark.parametrize(
+    "remote_url",
+    [
+        "https://alice:hunter2@github.com/acme/app.git",
+        "https://hunter2@github.com/acme/app.git",
+        "https://x-access-token:hunter2@github.com/acme/app",
+        "https://alice:hunter2@x@github.com/acme/app.git",
+        "ssh://alice:hunter2@github.com/acme/app.git",
+        "alice:hunter2@github.com:acme/app.git",
+        "https://github.com/acme/app.git?token=hunter2",
+        "https://github.com/acme/app.git#hunter2",
+    ],
+)
+def test_no_credential_of_a_remote_gets_into_a_label(remote_url: str) -> None:
+    assert web_url(remote_url) == "https://github.com/acme/app"
