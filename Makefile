@@ -34,7 +34,7 @@ format: $(VENV)/made ## Format, and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/made ## Measure
+bench: $(VENV)/made ## Measure time and memory; needs 5 GB of disk for a few minutes
 	PYTHONPATH=. $(BIN)/python scripts/bench
 
 clean: ## Remove what these targets made

@@ -1,0 +1,459 @@
+"""The action, in real workflows that act runs on this machine without Docker."""
+
+import base64
+import contextlib
+import dataclasses
+import json
+import re
+import shutil
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from releasetag.config import Settings
+from tests.conftest import Run, StartRegistry
+from tests.support.certificates import make_authority, make_server_identity
+from tests.support.engine import Engine
+from tests.support.git import GitRepository
+from tests.support.http_server import QuietHTTPServer
+from tests.support.image import scratch_files
+from tests.support.registry import RegistryServer
+from tests.support.run import ROOT, TIMEOUT, clean_environ
+
+ACTION = (ROOT / "action.yml").read_text()
+TOKEN = "token-of-the-job"
+
+
+def names(section: str) -> list[str]:
+    """The inputs or outputs that action.yml has."""
+    block = re.search(rf"^{section}:\n((?:[ #].*\n|\n)*)", ACTION, re.MULTILINE)
+    assert block
+    return re.findall(r"^  ([a-z-]+):$", block[1], re.MULTILINE)
+
+
+def test_every_input_is_a_setting_and_is_handed_over_as_that_one() -> None:
+    own = {"registry", "username", "password", "working-directory"}
+    settings = {field.name for field in dataclasses.fields(Settings)} - {"base"} | {"config"}
+
+    handed_over = re.findall(
+        r"^ +RELEASETAG_(\w+): \$\{\{ inputs\.([a-z-]+) \|\| env\.RELEASETAG_(\w+) \}\}$",
+        ACTION,
+        re.MULTILINE,
+    )
+
+    assert {name for _, name, _ in handed_over} == set(names("inputs")) - own
+    for variable, name, default in handed_over:
+        assert variable == default == name.replace("-", "_").upper()
+        assert variable.lower() in settings
+
+
+def test_no_input_is_pasted_into_a_script() -> None:
+    scripts = re.findall(r"^ +run: \|\n((?: {8}.*\n|\n)+)", ACTION, re.MULTILINE)
+
+    assert len(scripts) == ACTION.count(" run: ")
+    assert "${{" not in "".join(scripts)
+
+
+def test_every_output_is_one_that_publish_writes(
+    run: Run, registry: RegistryServer, git_repository: GitRepository, tmp_path: Path
+) -> None:
+    release(git_repository)
+    file = tmp_path / "outputs"
+
+    args = ("publish", "--dry-run", "--image", f"{registry.address}/acme/app")
+    run(*args, cwd=git_repository.path, env={"GITHUB_OUTPUT": str(file)})
+
+    written = re.findall(r"^([a-z-]+)<<end_", file.read_text(), re.MULTILINE)
+    given = re.findall(r"value: \$\{\{ steps\.publish\.outputs\.([a-z-]+) \}\}", ACTION)
+    assert written == given == names("outputs")
+
+
+# Under act ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """What a workflow left behind.
+
+    Attributes:
+        results: the folder that its steps have in `$RESULTS`.
+        seen: the command lines of all processes while it ran.
+    """
+
+    returncode: int
+    output: str
+    results: Path
+    seen: frozenset[str]
+
+    def outputs(self, step: str) -> dict[str, str]:
+        """The outputs of a step, as a later step wrote them to `$RESULTS/STEP`."""
+        outputs: dict[str, str] = json.loads((self.results / step).read_text())
+        return outputs
+
+
+class RunWorkflow(Protocol):
+    """Runs a job with these steps for v1.2.3, which has secrets.PASSWORD and a token."""
+
+    def __call__(
+        self,
+        repository: GitRepository,
+        steps: str,
+        *args: str,
+        env: dict[str, str] | None = None,
+        password: str = "",
+    ) -> Workflow: ...
+
+
+@pytest.fixture(scope="module")
+def published_action(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What users get of this repository, so far as the action uses it."""
+    copy = tmp_path_factory.mktemp("action")
+    for name in ("action.yml", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    shutil.copytree(
+        ROOT / "releasetag", copy / "releasetag", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    return copy
+
+
+@pytest.fixture(scope="module")
+def wheels(published_action: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All that the action installs: asked of the package index once, and not by every workflow."""
+    folder = tmp_path_factory.mktemp("wheels")
+    pip = (sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check")
+    done = subprocess.run(
+        [*pip, "--wheel-dir", folder, published_action, "hatchling"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def run_workflow(
+    engine: Engine, home: Path, tmp_path: Path, published_action: Path, wheels: Path
+) -> RunWorkflow:
+    """Runs workflows with a home directory of the test's own."""
+    act = Path(sys.executable).with_name("act")
+    results = tmp_path / "results"
+    results.mkdir()
+
+    def run_workflow(
+        repository: GitRepository,
+        steps: str,
+        *args: str,
+        env: dict[str, str] | None = None,
+        password: str = "",
+    ) -> Workflow:
+        workflow, event, secrets = (tmp_path / name for name in ("job.yml", "event", "secrets"))
+        workflow.write_text(JOB + steps)
+        event.write_text(json.dumps({"ref": "refs/tags/v1.2.3"}))
+        # In a file, so that only the action can have put the password into a command line.
+        secrets.write_text(f'PASSWORD="{password}"\nGITHUB_TOKEN="{TOKEN}"\n')
+        of_job = engine.environ | {
+            "RESULTS": str(results),
+            "PIP_NO_INDEX": "1",
+            "PIP_NO_COMPILE": "1",
+            "PIP_FIND_LINKS": wheels.as_uri(),
+        }
+        command: list[str | Path] = [
+            *(act, "push", "--workflows", workflow, "--eventpath", event),
+            *("--platform", "ubuntu-latest=-self-hosted", "--container-daemon-socket=-"),
+            *("--local-repository", f"releasetag/releasetag@v1={published_action}"),
+            # Without its mask over them, secrets would be seen if they were printed.
+            *("--no-cache-server", "--secret-file", secrets, "--insecure-secrets"),
+            *(f"--env={name}={value}" for name, value in (of_job | (env or {})).items()),
+            *args,
+        ]
+        process = subprocess.Popen(
+            command,
+            cwd=repository.path,
+            env=clean_environ(home),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        with watched_processes() as seen:
+            output, _ = process.communicate(timeout=TIMEOUT)
+        return Workflow(process.returncode, output, results, frozenset(seen))
+
+    return run_workflow
+
+
+JOB = """\
+on: { push: { tags: ["v*"] } }
+jobs:
+  publish:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v5
+"""
+
+
+@contextlib.contextmanager
+def watched_processes() -> Iterator[set[str]]:
+    """The command lines of all processes that anyone could see meanwhile."""
+    seen: set[str] = set()
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.02):
+            for file in Path("/proc").glob("[0-9]*/cmdline"):
+                with contextlib.suppress(OSError):  # it ended meanwhile
+                    seen.add(file.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        thread.join()
+
+
+class GitHost:
+    """A private repository as GitHub serves it: over TLS, to those who show the job's token."""
+
+    def __init__(self, repository: Path, certificates: Path) -> None:
+        authority = make_authority("git host")
+        server = make_server_identity(authority)
+        self.ca_file = certificates / "ca.crt"
+        self.ca_file.write_bytes(authority.certificate_pem)
+        identity = certificates / "server.pem"
+        identity.write_bytes(server.key_pem + server.certificate_pem)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(identity)
+        self._server = QuietHTTPServer(("127.0.0.1", 0), handler(repository))
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.address = f"127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+
+    def __enter__(self) -> "GitHost":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+def handler(repository: Path) -> type[BaseHTTPRequestHandler]:
+    """Git's "dumb" protocol: the files of a bare repository."""
+    basic = base64.b64encode(f"x-access-token:{TOKEN}".encode()).decode()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            if self.headers.get("Authorization") != f"Basic {basic}":
+                self._answer(401)
+                return
+            path = self.path.partition("?")[0].removeprefix("/acme/app.git/")
+            self._answer(200, (repository / path).read_bytes())
+
+        def _answer(self, status: int, body: bytes = b"") -> None:
+            self.send_response(status)
+            self.send_header("WWW-Authenticate", 'Basic realm="GitHub"')
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    return Handler
+
+
+def release(repository: GitRepository, **files: str) -> None:
+    """Commit and tag v1.2.3 with something to build."""
+    repository.write(scratch_files() | files)
+    repository.commit()
+    repository.tag("v1.2.3")
+
+
+GATE = """\
+#!/bin/sh
+env > "$RESULTS/environment"
+"""
+
+PUBLISH = """\
+      - uses: releasetag/releasetag@v1
+        id: release
+        with:
+          images: |
+            REGISTRY/acme/app
+            REGISTRY/acme/mirror
+          labels: team=web
+          registry: REGISTRY
+          username: alice
+          password: ${{ secrets.PASSWORD }}
+      - env:
+          OUTPUTS: ${{ toJSON(steps.release.outputs) }}
+        run: printenv OUTPUTS > "$RESULTS/release"
+"""
+
+
+def test_a_release_of_a_private_repository_goes_to_a_registry_with_a_password(
+    run_workflow: RunWorkflow,
+    start_registry: StartRegistry,
+    git_repository: GitRepository,
+    home: Path,
+    tmp_path: Path,
+) -> None:
+    registry = start_registry(auth="htpasswd")
+    release(git_repository, **{"gate.sh": GATE})
+    bare = git_repository.bare_remote()
+    # Only the remote knows this one, as it is with the usual shallow checkout.
+    git_repository.git("push", "--quiet", "origin", "HEAD:refs/tags/v2.0.0")
+    git_repository.git("update-server-info", env={"GIT_DIR": str(bare)})
+
+    with GitHost(bare, tmp_path) as host:
+        git_repository.git("remote", "set-url", "origin", f"https://{host.address}/acme/app.git")
+        done = run_workflow(
+            git_repository,
+            PUBLISH.replace("REGISTRY", registry.address),
+            f"--github-instance={host.address}",
+            env={
+                "GIT_SSL_CAINFO": str(host.ca_file),
+                "RELEASETAG_TAGS": "{version},{major}.{minor},latest,{version}-web",
+                "RELEASETAG_GATES": "./gate.sh",
+            },
+            password=registry.password,
+        )
+
+    assert done.returncode == 0, done.output
+    outputs = done.outputs("release")
+    told = json.loads(outputs.pop("json"))
+    assert outputs == {
+        "version": "1.2.3",
+        "major": "1",
+        "minor": "2",
+        "patch": "3",
+        "prerelease": "false",
+        "digest": registry.digest("acme/app", "1.2.3"),
+        "image-id": told["image_id"],
+        "tags": "\n".join(
+            f"{registry.address}/acme/{name}:{tag}"
+            for name in ("app", "mirror")
+            for tag in ("1.2.3", "1.2", "1.2.3-web")
+        ),
+        "tag-names": "1.2.3\n1.2\n1.2.3-web",
+    }
+    assert registry.tags("acme/mirror") == ["1.2", "1.2.3", "1.2.3-web"]
+    assert registry.labels("acme/app", "1.2")["team"] == "web"
+    # The remote's history was read, with the job's token: a later release holds latest.
+    assert {tag["name"]: tag.get("held_by") for tag in told["tags"]}["latest"] == "2.0.0"
+    assert (
+        f"| `{registry.address}/acme/app:1.2.3` | pushed | `{outputs['digest']}` |" in done.output
+    )
+
+    environment = (done.results / "environment").read_text()
+    assert f"GITHUB_TOKEN={TOKEN}\n" in environment
+    assert any("login --username=alice" in line for line in done.seen)  # so it was looked at
+    basic = base64.b64encode(f"alice:{registry.password}".encode()).decode()
+    left = (home / ".docker" / "config.json").read_text()
+    for place in (done.output, environment, left, *done.seen):
+        assert registry.password not in place
+        assert basic not in place
+
+
+HOSTILE = """\
+$(touch pwned) `touch pwned` ";touch pwned;" '; touch pwned; ' ${{ github.token }} $PATH
+::set-output name=version::9.9.9
+version=9.9.9
+version<<EOF
+9.9.9
+EOF
+"""
+
+HOSTILE_INPUTS = """\
+      - id: hostile
+        run: |
+          { echo "text<<end"; cat hostile.txt; echo end; } >> "$GITHUB_OUTPUT"
+      - uses: releasetag/releasetag@v1
+        id: labelled
+        with:
+          images: REGISTRY/acme/app
+          labels: hostile=${{ steps.hostile.outputs.text }}
+      - uses: releasetag/releasetag@v1
+        id: login
+        continue-on-error: true
+        with:
+          images: REGISTRY/acme/app
+          registry: ${{ steps.hostile.outputs.text }}
+          username: ${{ steps.hostile.outputs.text }}
+          password: ${{ steps.hostile.outputs.text }}
+      - uses: releasetag/releasetag@v1
+        id: all
+        continue-on-error: true
+        with:
+INPUTS
+      - env:
+          LABELLED: ${{ toJSON(steps.labelled.outputs) }}
+          ALL: ${{ toJSON(steps.all.outputs) }}
+          OUTCOMES: ${{ steps.login.outcome }} ${{ steps.all.outcome }}
+        run: |
+          printenv LABELLED > "$RESULTS/labelled"
+          printenv ALL > "$RESULTS/all"
+          printenv OUTCOMES > "$RESULTS/outcomes"
+          find "$HOME" -name pwned > "$RESULTS/pwned"
+"""
+
+
+def test_whatever_an_input_holds_is_only_text(
+    run_workflow: RunWorkflow, registry: RegistryServer, git_repository: GitRepository
+) -> None:
+    release(git_repository, **{"hostile.txt": HOSTILE})
+    login = {"registry", "username", "password", "working-directory"}
+    every_input = "\n".join(
+        f"          {name}: ${{{{ steps.hostile.outputs.text }}}}"
+        for name in names("inputs")
+        if name not in login
+    )
+    steps = HOSTILE_INPUTS.replace("REGISTRY", registry.address).replace("INPUTS", every_input)
+
+    done = run_workflow(git_repository, steps)
+
+    assert done.returncode == 0, done.output
+    assert (done.results / "outcomes").read_text() == "failure failure\n"
+    assert (done.results / "pwned").read_text() == ""
+    assert done.outputs("labelled")["version"] == "1.2.3"
+    assert not any(done.outputs("all").values())
+    labels = registry.labels("acme/app", "1.2.3")
+    assert labels["hostile"] == HOSTILE.splitlines()[0]
+
+
+FAILING = """\
+      - uses: releasetag/releasetag@v1
+        with:
+          images: REGISTRY/acme/app
+"""
+
+
+def test_a_publish_that_fails_fails_the_job_with_its_exit_code(
+    run_workflow: RunWorkflow, registry: RegistryServer, git_repository: GitRepository
+) -> None:
+    release(git_repository)
+    labels = {"org.opencontainers.image.revision": "another commit"}
+    registry.put_image("acme/app", "1.2.3", labels)
+
+    done = run_workflow(git_repository, FAILING.replace("REGISTRY", registry.address))
+
+    assert done.returncode == 1
+    assert "error: " in done.output
+    assert "hint: " in done.output
+    assert "Failure - Main Publish" in done.output
+    assert "exit status 4" in done.output
+    assert registry.tags("acme/app") == ["1.2.3"]
