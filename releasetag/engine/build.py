@@ -288,6 +288,8 @@ _WRAPPING = re.compile(
     r"|failed to create LLB definition: )*"
 )
 
+_LOG_IN = "log in to the base image's registry: releasetag login REGISTRY"
+
 # In order: words that the builder's message or the failed step's output holds, in lower case.
 _HINTS = (
     (
@@ -302,7 +304,9 @@ _HINTS = (
         "build with BuildKit (--builder buildkit), or turn on the engine's experimental features",
     ),
     ("pull access denied", "check the base image's name, and log in to its registry"),
-    ("authorization failed", "log in to the base image's registry: releasetag login REGISTRY"),
+    ("authorization failed", _LOG_IN),
+    ("no basic auth credentials", _LOG_IN),
+    ("401 unauthorized", _LOG_IN),
     ("parse error", "correct the Dockerfile at that line"),
     ("build target", "--target names a stage of the Dockerfile: FROM … AS STAGE"),
     ("target stage", "--target names a stage of the Dockerfile: FROM … AS STAGE"),

@@ -28,6 +28,8 @@ _STEP = re.compile(r"(?:Step|STEP) (\d+)/(\d+) ?: (.*)")
 _CACHED = re.compile(r"(?: ---|--)> Using cache.*")
 _NOISE = re.compile(
     r"(?: ---|--)>.*|(Removing intermediate container|Successfully built) [0-9a-f]+|"
+    # Every build is given it, and few Dockerfiles ask for it.
+    r"\[Warning\] One or more build-args \[SOURCE_DATE_EPOCH\] were not consumed|"
 )
 
 
@@ -88,9 +90,11 @@ class ClassicLog:
             yield StepStarted(self._number, f"[{found[1]}/{found[2]}] {found[3]}")
         elif _CACHED.fullmatch(line) and not self._log:
             self._is_cached = True
+        elif _NOISE.fullmatch(line):
+            return
         elif line.startswith("[Warning] ") and self._number:
             yield StepWarning(self._number, line.removeprefix("[Warning] "))
-        elif self._number and not _NOISE.fullmatch(line):
+        elif self._number:
             self._log.append(line)
             yield StepLog(self._number, self._clock() - self._started, line)
 

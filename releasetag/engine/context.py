@@ -7,11 +7,12 @@ not look into an ignored directory for what ``!**/*.go`` would bring back, Build
 
 import errno
 import hashlib
+import itertools
 import os
 import posixpath
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,11 +82,19 @@ def open_context(root: Path, dockerfile: Path | None) -> BuildContext:
     return BuildContext(real_root, path, reserved, rules, added=content)
 
 
-def walk(context: BuildContext) -> Iterator[tuple[str, os.stat_result]]:
+def walk(
+    context: BuildContext, is_asked: Callable[[str], bool] = lambda _: True
+) -> Iterator[tuple[str, os.stat_result]]:
     """What belongs to the context, directories before what is in them, in the order of names.
 
     The order is that of the bytes of the names: a directory's own order differs from one checkout
     to the next, and the same commit shall give the same stream.
+
+    Args:
+        is_asked: whether a name is wanted; a directory that is not is not entered.
+
+    Raises:
+        UsageError, BuildError: a file or directory cannot be read.
     """
     rules = context.rules
     # A stack and not recursion: a path may have more levels than Python has frames.
@@ -95,6 +104,8 @@ def walk(context: BuildContext) -> Iterator[tuple[str, os.stat_result]]:
         name, above = todo.pop()
         while held and not name.startswith(f"{held[-1][0]}/"):
             held.pop()
+        if not is_asked(name):
+            continue
         ignored, results = judge(rules, name, above)
         if ignored and not may_hold_exceptions(rules, name):
             continue
@@ -124,16 +135,26 @@ def to_name(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
-def read_file(path: Path, name: str, size: int) -> Iterator[bytes]:
-    """The content of a regular file, in pieces of at most so many bytes.
+def levels(name: str) -> Iterator[str]:
+    """The directories above a name, the topmost first, and the name itself."""
+    return itertools.accumulate(name.split("/"), posixpath.join)
 
-    It is exactly as long as the file was when it was opened.
+
+def ignore_file_of(dockerfile: Path) -> Path:
+    """The ignore file that is a Dockerfile's own, and takes the place of ``.dockerignore``."""
+    return dockerfile.with_name(f"{dockerfile.name}.dockerignore")
+
+
+def read_file(path: Path, name: str, size: int, piece_size: int) -> Iterator[bytes]:
+    """The content of a regular file, in pieces: what it was in the walk, or an error.
 
     Args:
         name: the file's in the context, for messages.
+        size: that it had in the walk.
+        piece_size: how many bytes a piece has at most.
 
     Raises:
-        UsageError, BuildError: it cannot be read, or changes while it is.
+        UsageError, BuildError: it cannot be read, or changed since the walk, or while it is read.
     """
     # A pipe or a link may have taken the file's place since: wait for no writer, follow no link.
     try:
@@ -141,17 +162,18 @@ def read_file(path: Path, name: str, size: int) -> Iterator[bytes]:
     except OSError as error:
         raise lost(name, error) from error
     try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
+        opened = os.fstat(descriptor)
+        if not stat.S_ISREG(opened.st_mode) or opened.st_size != size:
             raise changed(name)
-        left = status.st_size
+        left = size
         while left:
-            piece = os.read(descriptor, min(left, size))
+            piece = os.read(descriptor, min(left, piece_size))
             if not piece:
                 raise changed(name)
             left -= len(piece)
             yield piece
-        if os.read(descriptor, 1):
+        read = os.fstat(descriptor)
+        if (read.st_size, read.st_mtime_ns) != (size, opened.st_mtime_ns):
             raise changed(name)
     except OSError as error:
         raise lost(name, error) from error
@@ -237,17 +259,17 @@ def _name_inside(root: Path, dockerfile: Path, rules: tuple[Rule, ...]) -> str |
     if not real.is_relative_to(root):
         return None
     name = to_name(real.relative_to(root).as_posix())
-    if not name.isprintable() and "\udc80" <= max(name) <= "\udcff":  # the engine is told text
+    if any("\udc80" <= char <= "\udcff" for char in name):  # not UTF-8: the engine is told text
         return None
     ignored, results = False, (False,) * len(rules)
-    for end in [i for i, char in enumerate(name) if char == "/"] + [len(name)]:
-        ignored, results = judge(rules, name[:end], results)
+    for level in levels(name):
+        ignored, results = judge(rules, level, results)
     return None if ignored else name
 
 
 def _read_rules(root: Path, dockerfile: Path) -> tuple[Rule, ...]:
     """The rules of ``<Dockerfile>.dockerignore`` if there is one, else of ``.dockerignore``."""
-    for path in (dockerfile.with_name(f"{dockerfile.name}.dockerignore"), root / IGNORE_FILE):
+    for path in (ignore_file_of(dockerfile), root / IGNORE_FILE):
         try:
             content = path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):

@@ -30,6 +30,8 @@ from releasetag.reference import DOCKER_HUB
 if TYPE_CHECKING:
     from google.protobuf.message import Message
     from grpclib.const import Handler
+    from grpclib.protocol import H2Protocol
+    from grpclib.server import Server
 
     from releasetag.credentials import Credentials
     from releasetag.engine.connect import Engine
@@ -44,6 +46,8 @@ _CSV_FIELD = r'(?:"(?:[^"]|"")*"|[^",\r\n]*)'
 _CSV = re.compile(f"{_CSV_FIELD}(?:,{_CSV_FIELD})*")
 
 _CLOSE_SECONDS = 5
+_MAX_HEADER_LIST_SIZE = 6  # RFC 9113, section 6.5.2
+_METADATA_BYTES = 1 << 20  # of one call; h2 takes no more than 64 frames of 16 KiB
 
 _DEFAULT_AGENT = "default"
 _HUB_HOST = "registry-1.docker.io"  # where docker.io has its registry, as the engine names it
@@ -248,10 +252,30 @@ async def _serve(
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)
     server = Server([services])
     methods = services.__mapping__()
-    # grpclib listens; it has no public way to serve one connection that is there already.
-    async with transport.connect(engine, session_id, methods, server._protocol_factory):
+    async with transport.connect(engine, session_id, methods, lambda: _protocol(server)):
         started.set_result(None)
         await asyncio.wrap_future(stop)
+
+
+def _protocol(server: "Server") -> "H2Protocol":
+    """What serves one connection that is there already; grpclib has no public way to.
+
+    The names that the engine asks for, and the patterns of the ignore file, come as a call's
+    metadata: that may be long, and on Docker Engine 20.10 hold names that are not ASCII.
+    """
+    from grpclib.protocol import H2Protocol
+
+    from releasetag.engine.filesync import HEADER_ENCODING
+
+    class Protocol(H2Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            self.connection._connection.update_settings({_MAX_HEADER_LIST_SIZE: _METADATA_BYTES})
+            self.connection.flush()
+
+    made = server._protocol_factory()
+    made.h2_config.header_encoding = HEADER_ENCODING
+    return Protocol(made.handler, made.config, made.h2_config)
 
 
 @functools.cache

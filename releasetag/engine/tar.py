@@ -12,7 +12,6 @@ from pathlib import Path
 from releasetag.engine.context import (
     IGNORE_FILE,
     BuildContext,
-    changed,
     link_target,
     lost,
     on_disk,
@@ -128,14 +127,7 @@ def _file(info: tarfile.TarInfo, path: Path, status: os.stat_result) -> Iterator
         value = capability.decode("utf-8", "surrogateescape")
         info.pax_headers = {"SCHILY.xattr.security.capability": value}
     yield _header(info)
-    size = 0
-    for piece in read_file(path, info.name, _PIECE):
-        size += len(piece)
-        if size > info.size:
-            break
-        yield piece
-    if size != info.size:
-        raise changed(info.name)
+    yield from read_file(path, info.name, info.size, _PIECE)
     yield bytes(-info.size % _BLOCK)
 
 

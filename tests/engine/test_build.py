@@ -2,22 +2,23 @@
 
 import contextlib
 import itertools
-import json
 import os
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from docker import APIClient
 
 from releasetag.credentials import Credentials
 from releasetag.engine import build as build_module
-from releasetag.engine import images
 from releasetag.engine.build import BuildOptions, build, choose_builder
 from releasetag.engine.connect import Engine, connect
-from releasetag.engine.context import BuildContext, archive
+from releasetag.engine.context import BuildContext
 from releasetag.engine.events import (
     BuildEvent,
     StepCached,
@@ -26,14 +27,17 @@ from releasetag.engine.events import (
     StepLog,
     StepStarted,
 )
-from releasetag.errors import BuildError, EngineError, ReleasetagError, UsageError
-from releasetag.reference import parse_reference
+from releasetag.engine.session import Secret, SshAgent
+from releasetag.engine.tar import archive
+from releasetag.errors import BuildError, EngineError, UsageError
 from tests.conftest import StartRegistry
 from tests.engine.parts import SHELL, make_context
 from tests.support.engine import Engine as RealEngine
 from tests.support.engine import PrivateEngine
 
 MTIME = 1_700_000_000
+SECRET = Secret("token", b"hunter2")
+AGENT = SshAgent("default", Path("/agent"))
 Builder = Literal["buildkit", "classic"]
 
 
@@ -50,8 +54,17 @@ def builder(request: pytest.FixtureRequest) -> Builder:
     return name
 
 
+def nobody(registry: str) -> None:
+    return None
+
+
 def run(
-    docker: Engine, context: BuildContext, builder: Builder, **options: Any
+    docker: Engine,
+    context: BuildContext,
+    builder: Builder,
+    *,
+    find_credentials: Callable[[str], Credentials | None] = nobody,
+    **options: Any,
 ) -> tuple[str, list[BuildEvent]]:
     """Builds without a network: the test's engine has none."""
     events: list[BuildEvent] = []
@@ -60,7 +73,7 @@ def run(
         context,
         BuildOptions(builder=builder, network="none", **options),
         mtime=MTIME,
-        credentials={},
+        find_credentials=find_credentials,
         progress=events.append,
     )
     return image_id, events
@@ -90,16 +103,16 @@ RUN exit 1
         build_args={"GREETING": "hallo", "UNSET": None},
         labels={"org.opencontainers.image.version": "1.2.3", "both": "option"},
         add_hosts=("extra.test:10.9.8.7",),
-        shm_size=3 << 20,
+        shm_size=3 << 20 if builder == "classic" else None,
         no_cache=True,
     )
     found = configuration(docker, image_id)
     assert {"GREETING=hallo", "UNSET=fallback"} <= set(found["Env"])
     assert found["Labels"]["org.opencontainers.image.version"] == "1.2.3"
-    assert found["Labels"]["own"] == "dockerfile"
+    assert (found["Labels"]["own"], found["Labels"]["both"]) == ("dockerfile", "option")
     logs = [event.text for event in events if isinstance(event, StepLog)]
     assert any("10.9.8.7" in text and "extra.test" in text for text in logs)
-    if builder == "classic":  # this BuildKit leaves shm_size to itself
+    if builder == "classic":  # the BuildKit of 20.10 cannot size it
         assert any("3072" in text for text in logs)
 
 
@@ -124,7 +137,9 @@ def test_a_failed_step_is_named_and_its_last_lines_are_kept(
     events: list[BuildEvent] = []
     options = BuildOptions(builder=builder, network="none")
     with pytest.raises(BuildError) as caught:
-        build(docker, context, options, mtime=MTIME, credentials={}, progress=events.append)
+        build(
+            docker, context, options, mtime=MTIME, find_credentials=nobody, progress=events.append
+        )
     assert "seq 100; echo last; exit 3" in caught.value.message
     assert caught.value.message.endswith("code: 3")
     assert caught.value.log == (*map(str, range(82, 101)), "last")
@@ -146,7 +161,7 @@ def test_a_build_that_cannot_be_says_why(
     builder: Builder,
     tmp_path: Path,
     dockerfile: str,
-    options: dict[str, str],
+    options: dict[str, Any],
     message: str,
     hint: str,
 ) -> None:
@@ -182,27 +197,26 @@ def test_the_same_context_gives_the_same_image_again(
 
 
 def test_an_answer_before_the_body_was_read_is_not_lost(
-    docker: Engine, builder: Builder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    docker: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def and_zeros(context: BuildContext, mtime: int, *, classic: bool = False) -> Iterator[bytes]:
-        yield from archive(context, mtime, classic=classic)
+    def and_zeros(context: BuildContext, mtime: int) -> Iterator[bytes]:
+        yield from archive(context, mtime)
         # Trailing zeros are no part of the archive; many more than all buffers hold.
         yield from itertools.repeat(b"\0" * (1 << 20), 64)
 
     monkeypatch.setattr(build_module, "archive", and_zeros)
     context = make_context(tmp_path, "FROM scratch\nCOPY busybox /\n")
     with pytest.raises(BuildError, match="a/b/c/d"):
-        run(docker, context, builder, platform="a/b/c/d")
+        run(docker, context, "classic", platform="a/b/c/d")
 
 
 def test_a_fault_in_the_context_is_what_is_reported(
     docker: Engine, builder: Builder, tmp_path: Path
 ) -> None:
-    context = make_context(tmp_path, "FROM scratch\nCOPY busybox /\n", {"gone": b"x" * 9})
-    context = replace(context, root=tmp_path / "elsewhere")
-    with pytest.raises(ReleasetagError) as caught:
-        run(docker, context, builder)
-    assert isinstance(caught.value, UsageError | BuildError)
+    context = make_context(tmp_path, "FROM scratch\nCOPY . /\n", {"gone": b"x" * 9})
+    with pytest.raises(BuildError) as caught:
+        run(docker, replace(context, root=tmp_path / "elsewhere"), builder)
+    assert caught.value.message == "'.' in the context changed while it was sent"
 
 
 def is_running(marker: str) -> bool:
@@ -233,7 +247,7 @@ def test_an_exception_out_of_progress_stops_the_build(
             make_context(tmp_path, dockerfile),
             options,
             mtime=MTIME,
-            credentials={},
+            find_credentials=nobody,
             progress=stop,
         )
     assert was_running == [True]
@@ -243,27 +257,29 @@ def test_an_exception_out_of_progress_stops_the_build(
 
 @pytest.mark.parametrize("has_credentials", [True, False])
 def test_a_private_base_image_is_pulled_with_credentials(
-    docker: Engine, tmp_path: Path, start_registry: StartRegistry, has_credentials: bool
+    docker: Engine,
+    builder: Builder,
+    tmp_path: Path,
+    start_registry: StartRegistry,
+    has_credentials: bool,
 ) -> None:
     registry = start_registry(auth="htpasswd")
     alice = Credentials(registry.username, registry.password)
-    base = parse_reference(f"{registry.address}/base:{tmp_path.name}")
-    image_id, _ = run(docker, make_context(tmp_path / "base", SHELL), "classic")
-    images.tag(docker, image_id, base)
-    images.push(docker, base, alice, lambda _: None)
-    docker.client.remove_image(str(base), noprune=True)
-    context = make_context(tmp_path / "app", f"FROM {base}\nRUN true\n")
-    options = BuildOptions(builder="classic", network="none", pull=True)
-    credentials = {registry.address: alice} if has_credentials else {}
+    registry.put_image("acme/base", "1", {"base": "private"})
+    context = make_context(
+        tmp_path, f"FROM {registry.address}/acme/base:1\nCOPY busybox /busybox\n"
+    )
+    known = {registry.address: alice} if has_credentials else {}
 
     def build_it() -> str:
-        return build(docker, context, options, mtime=MTIME, credentials=credentials, progress=print)
+        return run(docker, context, builder, pull=True, find_credentials=known.get)[0]
 
     if has_credentials:
-        assert build_it().startswith("sha256:")
+        assert configuration(docker, build_it())["Labels"] == {"base": "private"}
         return
-    with pytest.raises(BuildError, match="no basic auth credentials"):
+    with pytest.raises(BuildError, match=registry.address) as caught:
         build_it()
+    assert "releasetag login" in caught.value.hint
 
 
 def test_an_engine_that_stops_while_it_builds_is_an_engine_error(
@@ -278,9 +294,9 @@ def test_an_engine_that_stops_while_it_builds_is_an_engine_error(
 
     options = BuildOptions(builder=builder, network="none")
     with pytest.raises((EngineError, BuildError)):
-        build(docker, context, options, mtime=MTIME, credentials={}, progress=stop)
+        build(docker, context, options, mtime=MTIME, find_credentials=nobody, progress=stop)
     with pytest.raises(EngineError, match=r"connection to the Docker Engine at unix://.* was lost"):
-        build(docker, context, options, mtime=MTIME, credentials={}, progress=stop)
+        build(docker, context, options, mtime=MTIME, find_credentials=nobody, progress=stop)
 
 
 @pytest.mark.parametrize(
@@ -289,7 +305,8 @@ def test_an_engine_that_stops_while_it_builds_is_an_engine_error(
         (True, {}, "buildkit"),
         (False, {}, "classic"),
         (True, {"builder": "classic"}, "classic"),
-        (True, {"builder": "buildkit", "session": "x"}, "buildkit"),
+        (True, {"secrets": (SECRET,)}, "buildkit"),
+        (True, {"builder": "buildkit", "agents": (AGENT,)}, "buildkit"),
     ],
 )
 def test_the_builder_is_chosen(
@@ -303,8 +320,8 @@ def test_the_builder_is_chosen(
     ("options", "message"),
     [
         ({"builder": "buildkit"}, "has no BuildKit"),
-        ({"session": "x"}, "neither secrets nor SSH"),
-        ({"builder": "classic", "session": "x"}, "neither secrets nor SSH"),
+        ({"secrets": (SECRET,)}, "neither secrets nor SSH"),
+        ({"builder": "classic", "agents": (AGENT,)}, "neither secrets nor SSH"),
     ],
 )
 def test_what_a_builder_cannot_do_is_refused(
@@ -314,13 +331,35 @@ def test_what_a_builder_cannot_do_is_refused(
         choose_builder(replace(docker, has_buildkit=False), BuildOptions(**options))
 
 
-def test_inline_cache_is_for_buildkit_alone(docker: Engine, tmp_path: Path) -> None:
-    context = make_context(tmp_path, "FROM scratch\nCOPY busybox /\n")
-    options = BuildOptions(inline_cache=True)
-    parameters = build_module._parameters(context, options, "buildkit")
-    assert json.loads(str(parameters["buildargs"])) == {"BUILDKIT_INLINE_CACHE": "1"}
-    assert "buildargs" not in build_module._parameters(context, options, "classic")
+def test_inline_cache_is_for_buildkit_alone(
+    docker: Engine, builder: Builder, tmp_path: Path
+) -> None:
+    dockerfile = "FROM scratch\nARG BUILDKIT_INLINE_CACHE=0\nENV CACHE=$BUILDKIT_INLINE_CACHE\n"
+    image_id, _ = run(docker, make_context(tmp_path, dockerfile), builder, inline_cache=True)
+    cache = "1" if builder == "buildkit" else "0"
+    assert f"CACHE={cache}" in configuration(docker, image_id)["Env"]
 
 
-def test_build_arguments_are_not_shown() -> None:
-    assert "hunter2" not in repr(BuildOptions(build_args={"TOKEN": "hunter2"}))
+def test_build_arguments_and_secrets_are_not_shown() -> None:
+    options = BuildOptions(build_args={"TOKEN": "hunter2"}, secrets=(SECRET,))
+    assert "hunter2" not in repr(options)
+
+
+def test_protobuf_is_not_loaded_before_buildkit_builds() -> None:
+    program = "import releasetag.engine.build, sys; print('google.protobuf' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout == b"False\n"
+
+
+def test_a_lost_connection_does_not_show_build_arguments(docker: Engine, tmp_path: Path) -> None:
+    gone = replace(docker, address="unix:///gone", client=docker_client_at(tmp_path / "gone"))
+    options = BuildOptions(build_args={"TOKEN": "hunter2"})
+    context = make_context(tmp_path, "FROM scratch\n")
+    with pytest.raises(EngineError) as caught:
+        build(gone, context, options, mtime=MTIME, find_credentials=nobody, progress=print)
+    assert "hunter2" not in caught.value.message
+
+
+def docker_client_at(path: Path) -> APIClient:
+    """A client of an engine that is not there."""
+    return APIClient(base_url=f"unix://{path}", version="1.41")

@@ -96,3 +96,14 @@ def test_a_warning_is_a_warning() -> None:
 
 def test_what_comes_before_the_first_step_is_left_out() -> None:
     assert read("Sending build context\n", error="dockerfile parse error") == []
+
+
+def test_an_argument_that_every_build_is_given_is_no_warning() -> None:
+    said = "One or more build-args [{}] were not consumed"
+    told = read(
+        "Step 1/1 : FROM scratch\n",
+        f"[Warning] {said.format('SOURCE_DATE_EPOCH')}\n",
+        f"[Warning] {said.format('TYPO')}\n",
+    )
+    warnings = [event for event in told if isinstance(event, StepWarning)]
+    assert warnings == [StepWarning(1, said.format("TYPO"))]

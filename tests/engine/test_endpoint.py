@@ -43,7 +43,7 @@ def test_without_anything_the_usual_sockets_are_tried_in_order() -> None:
         (" unix:///run/x.sock ", "unix:///run/x.sock"),
         ("tcp://10.0.0.7:2375", "tcp://10.0.0.7:2375"),
         ("tcp://10.0.0.7", "tcp://10.0.0.7:2375"),
-        ("https://engine.test", "https://engine.test:2376"),
+        ("http://engine.test:80", "tcp://engine.test:80"),
         ("tcp://[::1]:99", "tcp://[::1]:99"),
         ("ssh://me@engine.test:22", "ssh://me@engine.test:22"),
     ],
@@ -71,6 +71,12 @@ def test_an_address_that_cannot_be_dialled_is_refused_and_not_repeated(host: str
     with pytest.raises(EngineError, match="DOCKER_HOST does not hold an address") as caught:
         endpoints({"DOCKER_HOST": host})
     assert "hunter2" not in str(caught.value)
+
+
+def test_an_https_address_means_tls() -> None:
+    tls = Tls(None, None, None, verify=True)
+    found = endpoints({"DOCKER_HOST": "https://engine.test"})
+    assert found == (Endpoint("tcp://engine.test:2376", "DOCKER_HOST", tls),)
 
 
 def test_docker_tls_verify_takes_the_material_from_the_docker_folder(tmp_path: Path) -> None:

@@ -48,7 +48,9 @@ def make_image(docker: Engine, folder: Path) -> str:
     dockerfile = 'FROM scratch\nCOPY busybox /\nENV A=b\nLABEL x="1 2"\nCMD ["/busybox", "true"]\n'
     context = make_context(folder, dockerfile)
     options = BuildOptions(builder="classic")
-    return build(docker, context, options, mtime=0, credentials={}, progress=lambda _: None)
+    return build(
+        docker, context, options, mtime=0, find_credentials=lambda _: None, progress=lambda _: None
+    )
 
 
 def ignore(_event: PushEvent) -> None:

@@ -38,6 +38,8 @@ from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from releasetag.credentials import Credentials
 from releasetag.engine import session, transport
 from releasetag.engine.connect import Engine, connect
+from releasetag.engine.context import BuildContext
+from releasetag.engine.filesync import ContextFiles
 from releasetag.engine.session import (
     MAX_SECRET_BYTES,
     Secret,
@@ -577,7 +579,10 @@ def test_the_first_bytes_of_http2_may_come_together_with_the_answer(
     request = bytes(received).partition(b"\r\n\r\n")[0].decode().split("\r\n")
     assert request[0] == f"POST /v{connected.api_version}/session HTTP/1.1"
     assert f"X-Docker-Expose-Session-Uuid: {session_id}" in request
+    # Of a key of their own, or two builds would take each other's files for the same.
+    assert f"X-Docker-Expose-Session-Sharedkey: {session_id}" in request
     methods = [line.partition(": ")[2] for line in request if "Grpc-Method" in line]
+    assert "/moby.filesync.v1.FileSync/DiffCopy" in methods
     assert "/moby.buildkit.secrets.v1.Secrets/GetSecret" in methods
     assert "/moby.sshforward.v1.SSH/ForwardAgent" in methods
 
@@ -634,6 +639,10 @@ def test_an_agent_request_larger_than_openssh_takes_is_not_gathered() -> None:
 # --------------------------------------------------------------------------- helpers
 
 
+# The builds here bring their context along: what is asked for over a session is then all else.
+_NO_FILES = ContextFiles(BuildContext(Path("/gone"), Path("/gone/Dockerfile"), "", (), None), 0)
+
+
 def _on_base(registry: str) -> dict[str, str | bytes]:
     return {"Dockerfile": f"FROM {registry}/acme/base:1\nCOPY hello /\n", "hello": ""}
 
@@ -654,7 +663,11 @@ def _session(
     find_credentials: Callable[[str], Credentials | None] = _nobody,
 ) -> Iterator[str]:
     with open_session(
-        engine, secrets=secrets or [], agents=agents or [], find_credentials=find_credentials
+        engine,
+        files=_NO_FILES,
+        secrets=secrets or [],
+        agents=agents or [],
+        find_credentials=find_credentials,
     ) as session_id:
         yield session_id
 

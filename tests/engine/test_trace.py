@@ -139,6 +139,18 @@ def test_vertices_of_a_group_are_one_step() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "seconds"),
+    [((10.5, 12), (10, 11), 2.0), ((10, 14), (11, 12), 4.0), ((20, 21), (10, 11), 2.0)],
+)
+def test_time_that_vertices_of_a_group_share_counts_once(
+    a: tuple[float, float], b: tuple[float, float], seconds: float
+) -> None:
+    group: dict[str, Any] = {"progressGroup": {"id": "g", "name": "group"}}
+    events = read({"vertexes": [vertex("a", *a, **group), vertex("b", *b, **group)]})
+    assert events == [StepStarted(1, "group"), StepDone(1, seconds)]
+
+
 def test_a_failure_is_told_from_what_it_canceled() -> None:
     trace = Trace()
     events = read(
