@@ -81,6 +81,18 @@ class PushError(ReleasetagError):
     kind = "push"
 
 
+class PassingError(PushError):
+    """A failed push, or another request of a registry, that may succeed the next time.
+
+    Args:
+        retry_after: seconds that the registry wants us to wait; None if it does not say.
+    """
+
+    def __init__(self, message: str, hint: str, retry_after: float | None = None) -> None:
+        super().__init__(message, hint)
+        self.retry_after = retry_after
+
+
 class HistoryError(ReleasetagError):
     """The releases cannot be known, so no floating tag can be moved safely."""
 

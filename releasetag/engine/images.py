@@ -5,7 +5,9 @@ Source: Docker Engine API 1.24 to 1.52, ``/images`` and ``/commit``.
 
 import base64
 import json
+import random as random_module
 import re
+import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -13,15 +15,22 @@ from typing import Any
 from urllib.parse import quote
 
 import docker.errors
-import stamina
 
 from releasetag.credentials import Credentials
 from releasetag.engine import stream
 from releasetag.engine.connect import Engine
 from releasetag.engine.events import LayerPushed, PushEvent, PushRetried
-from releasetag.errors import AuthError, EngineError, PushError, ReleasetagError, UsageError
+from releasetag.errors import (
+    AuthError,
+    EngineError,
+    PassingError,
+    PushError,
+    ReleasetagError,
+    UsageError,
+)
 from releasetag.failure import kind_of, printable
 from releasetag.reference import DOCKER_HUB, Reference, is_digest
+from releasetag.retry import retried
 
 # Engines with containerd's image store, and Podman, say the digest in words alone.
 _DIGEST = re.compile(r"\bdigest: (sha256:[0-9a-f]{64})\b")
@@ -121,10 +130,13 @@ def push(
     reference: Reference,
     credentials: Credentials | None,
     progress: Callable[[PushEvent], None],
+    *,
+    sleep: Callable[[float], object] = time.sleep,
+    random: Callable[[], float] = random_module.random,
 ) -> str:
     """Pushes a tag and gives the digest that the registry has it under.
 
-    A failure that may pass is tried again: five tries, with waits of about half a minute in all.
+    A failure that may pass is tried again, see `releasetag.retry.retried`.
     An exception out of ``progress`` closes the connection, which makes the engine stop pushing.
 
     Raises:
@@ -133,24 +145,13 @@ def push(
         EngineError: the engine went away, five times.
     """
 
-    def again(error: Exception) -> bool:
-        if not isinstance(error, _PassingPushError | EngineError):
-            return False
-        progress(PushRetried(str(reference), error.message))
-        return True
-
-    # Waits of 1.5, 3, 6 and 12 s, each up to 2 s longer. No time-out over all: what a large layer
-    # takes until it fails is no reason against trying again.
-    for attempt in stamina.retry_context(
-        on=again, attempts=5, timeout=None, wait_initial=1.5, wait_max=12, wait_jitter=2
-    ):
-        with attempt:
-            return _push_once(engine, reference, credentials, progress)
-    raise AssertionError  # pragma: no cover # the last attempt raises what it failed of
-
-
-class _PassingPushError(PushError):
-    """A push that may succeed the next time."""
+    return retried(
+        lambda: _push_once(engine, reference, credentials, progress),
+        sleep=sleep,
+        random=random,
+        passing=(PassingError, EngineError),
+        again=lambda error: progress(PushRetried(str(reference), error.message)),
+    )
 
 
 def _push_once(
@@ -248,7 +249,7 @@ def _failed(reference: Reference, message: str, status: int = 0) -> ReleasetagEr
         case "immutable":
             return PushError(said, "the registry holds this tag for ever: publish a new version")
         case "passing":
-            return _PassingPushError(said, "run this again: it goes on where it stopped")
+            return PassingError(said, "run this again: it goes on where it stopped")
     return PushError(said, "see what the registry says, then run this again")
 
 

@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from releasetag.errors import AuthError, PushError, ReleasetagError
+from releasetag.errors import AuthError, PassingError, PushError, ReleasetagError
 from releasetag.failure import kind_of, printable
 from releasetag.reference import DOCKER_HUB
 from releasetag.registry.transport import TooLarge
@@ -25,18 +25,6 @@ _HINTS = {
     413: "something before the registry limits the size of a request; raise its limit",
     429: "the registry counts requests; log in, or run the same command again later",
 }
-
-
-class PassingError(PushError):
-    """A failure that may be over the next time.
-
-    Args:
-        retry_after: seconds that the registry wants us to wait; None if it does not say.
-    """
-
-    def __init__(self, message: str, hint: str, retry_after: float | None = None) -> None:
-        super().__init__(message, hint)
-        self.retry_after = retry_after
 
 
 class NotFoundError(PushError):

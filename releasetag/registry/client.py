@@ -12,7 +12,6 @@ import httpx
 from releasetag.reference import DOCKER_HUB, Repository
 from releasetag.registry.answers import failure, fault, refused
 from releasetag.registry.auth import Login, RegistryAuth
-from releasetag.registry.retry import retried
 from releasetag.registry.transport import (
     ERROR_LIMIT,
     LIMIT,
@@ -21,6 +20,7 @@ from releasetag.registry.transport import (
     TooLarge,
     Transport,
 )
+from releasetag.retry import retried
 
 if TYPE_CHECKING:
     from releasetag.credentials import Credentials

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import httpx
 
-from releasetag.errors import AuthError, PushError, ReleasetagError
+from releasetag.errors import AuthError, PassingError, PushError, ReleasetagError
 from releasetag.reference import Reference, Repository
-from releasetag.registry.answers import NotFoundError, PassingError
+from releasetag.registry.answers import NotFoundError
 from releasetag.registry.auth import scope, union
 from releasetag.registry.client import RegistryClient, Request
 from releasetag.registry.image import Descriptor, Manifest, hasher

@@ -5,10 +5,10 @@ Source: OCI Distribution 1.1, "Pulling manifests" and "Pushing manifests".
 
 from collections.abc import Container
 
-from releasetag.errors import AuthError, PushError, ReleasetagError
+from releasetag.errors import AuthError, PassingError, PushError, ReleasetagError
 from releasetag.failure import PASSING_STATUS, printable
 from releasetag.reference import Reference, Repository, is_digest
-from releasetag.registry.answers import NotFoundError, PassingError
+from releasetag.registry.answers import NotFoundError
 from releasetag.registry.auth import scope
 from releasetag.registry.client import RegistryClient, Request
 from releasetag.registry.image import (

@@ -4,11 +4,10 @@ import base64
 import itertools
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import stamina
 
 from releasetag.credentials import Credentials
 from releasetag.engine import images
@@ -37,11 +36,14 @@ def image_id(docker: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
     return make_image(docker, tmp_path_factory.mktemp("image"))
 
 
-@pytest.fixture(autouse=True)
-def _no_waits() -> Iterator[None]:
-    """Five tries, as it is, but without the time between them."""
-    with stamina.set_testing(True, attempts=5):
-        yield
+def push(
+    docker: Engine,
+    reference: Reference,
+    credentials: Credentials | None,
+    progress: Callable[[PushEvent], None],
+) -> str:
+    """Push as it is, but without the time between two tries."""
+    return images.push(docker, reference, credentials, progress, sleep=lambda _: None)
 
 
 def make_image(docker: Engine, folder: Path) -> str:
@@ -89,9 +91,9 @@ def test_a_push_gives_the_digest_that_the_registry_has(
 ) -> None:
     reference = named(docker, image_id, f"{registry.address}/team/app:1.2.3")
     events: list[PushEvent] = []
-    digest = images.push(docker, reference, None, events.append)
+    digest = push(docker, reference, None, events.append)
     assert digest == registry.digest("team/app", "1.2.3")
-    assert images.push(docker, reference, None, ignore) == digest
+    assert push(docker, reference, None, ignore) == digest
     found = images.inspect(docker, image_id)
     assert found is not None
     assert f"{registry.address}/team/app@{digest}" in found.repo_digests
@@ -107,7 +109,7 @@ def test_credentials_open_a_registry(
     registry = start_registry(auth="htpasswd")
     reference = named(docker, image_id, f"{registry.address}/app:1")
     right = Credentials(registry.username, registry.password)
-    assert images.push(docker, reference, right, ignore).startswith("sha256:")
+    assert push(docker, reference, right, ignore).startswith("sha256:")
 
 
 @pytest.mark.parametrize("credentials", [None, Credentials("alice", "wrong-password")])
@@ -121,7 +123,7 @@ def test_without_the_right_credentials_a_push_fails_at_once(
     reference = named(docker, image_id, f"{registry.address}/app:1")
     events: list[PushEvent] = []
     with pytest.raises(AuthError, match=f"cannot push {reference}") as caught:
-        images.push(docker, reference, credentials, events.append)
+        push(docker, reference, credentials, events.append)
     assert f"releasetag login {registry.address}" in caught.value.hint
     assert "wrong-password" not in str(caught.value)
     assert not any(isinstance(event, PushRetried) for event in events)
@@ -132,7 +134,7 @@ def test_a_tag_that_the_engine_does_not_have_cannot_be_pushed(
 ) -> None:
     reference = parse_reference(f"{registry.address}/none:1")
     with pytest.raises(PushError, match=f"cannot push {reference}: .*not exist"):
-        images.push(docker, reference, None, ignore)
+        push(docker, reference, None, ignore)
 
 
 def manifests_meet(faults: Iterator[Fault | None]) -> Decide:
@@ -151,7 +153,7 @@ def test_a_failure_that_passes_is_tried_again(
     proxy = start_proxy(registry, manifests_meet(iter(busy)))
     reference = named(docker, image_id, f"{proxy.address}/app:1")
     events: list[PushEvent] = []
-    digest = images.push(docker, reference, None, events.append)
+    digest = push(docker, reference, None, events.append)
     assert digest == registry.digest("app", "1")
     if not docker.containerd_store:  # which tries again by itself
         retried = [event for event in events if isinstance(event, PushRetried)]
@@ -164,7 +166,7 @@ def test_after_five_tries_a_passing_failure_is_one(
     proxy = start_proxy(registry, manifests_meet(itertools.repeat(Answer(503))))
     reference = named(docker, image_id, f"{proxy.address}/app:1")
     with pytest.raises(PushError, match=f"cannot push {reference}: .*503") as caught:
-        images.push(docker, reference, None, ignore)
+        push(docker, reference, None, ignore)
     assert caught.value.exit_code == 8
     assert "again" in caught.value.hint
     tries = sum("PUT /v2/app/manifests/1" in each for each in proxy.requests)
@@ -181,7 +183,7 @@ def test_a_refusal_that_lasts_is_not_tried_again(
     )
     reference = named(docker, image_id, f"{proxy.address}/app:1")
     with pytest.raises(PushError, match="immutable") as caught:
-        images.push(docker, reference, None, ignore)
+        push(docker, reference, None, ignore)
     assert "publish a new version" in caught.value.hint
     assert sum("PUT /v2/app/manifests/1" in each for each in proxy.requests) == 1
 
@@ -202,11 +204,11 @@ def test_an_exception_out_of_progress_stops_the_push(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        images.push(docker, reference, None, stop)
+        push(docker, reference, None, stop)
     released.set()
     # By the time that another push is through, this one would be as well.
     other = named(docker, image_id, f"{proxy.address}/other:1")
-    images.push(docker, other, None, ignore)
+    push(docker, other, None, ignore)
     assert not any("PUT /v2/stopped/manifests/" in each for each in proxy.requests)
 
 
@@ -233,7 +235,7 @@ def test_an_engine_that_was_restarted_is_pushed_from_again(
             assert stopped.wait(60)
             private_engine.start()
 
-    digest = images.push(docker, reference, None, restart)
+    digest = push(docker, reference, None, restart)
     assert digest == registry.digest("app", "1")
     assert len(reasons) == 1
     assert f"the connection to the Docker Engine at {docker.address} was lost" in reasons[0]
@@ -246,7 +248,7 @@ def test_an_engine_that_is_gone_is_an_engine_error(
     reference = named(docker, make_image(docker, tmp_path), "127.0.0.1:1/app:1")
     private_engine.stop()
     for call in (
-        lambda: images.push(docker, reference, None, ignore),
+        lambda: push(docker, reference, None, ignore),
         lambda: images.inspect(docker, "app"),
         lambda: images.tag(docker, "sha256:00", reference),
         lambda: images.commit(docker, "container", {}),
