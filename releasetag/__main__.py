@@ -1,5 +1,17 @@
-"""``python -m releasetag``."""
+"""``python -m releasetag``, and the command that is installed."""
 
-from releasetag.cli import main
+import signal
+from typing import NoReturn
 
-main()
+
+def main() -> NoReturn:
+    """Run the command line of this process."""
+    # As long as modules load there is nothing to tidy up, and nobody to catch an exception.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from releasetag import cli
+
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

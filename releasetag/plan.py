@@ -200,7 +200,7 @@ def _advice(tree: WorkTree, configuration: Configuration, git_tags: GitTags, oth
         return otherwise
     release, distance = nearest
     if not distance:
-        return f"the release at HEAD is {release.git_tag}: name that one, or none"
+        return f"the release at HEAD is {release.git_tag}: --git-tag {release.git_tag} names it"
     behind = f"{distance} commit{'s' * (distance != 1)} back"
     return (
         f"the nearest release is {release.git_tag}, {behind}: tag this commit with git tag, or"

@@ -14,7 +14,7 @@ from releasetag.parallel import side_by_side
 from releasetag.reference import Reference, Repository
 from releasetag.registry import Manifest, Registries
 from releasetag.template import Template, parse_template
-from releasetag.version import Release, Version
+from releasetag.version import Release, Version, parse_version
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def plan_promotion(
         ConflictError: a tag would move down, and that is not allowed.
         UsageError: a pick is no floating tag.
     """
-    templates = _templates(settings, release, picks)
+    templates = _templates(settings, release, picks, history)
     found = side_by_side(
         lambda repository: _published(registries, repository, settings, release),
         settings.images,
@@ -111,7 +111,7 @@ def promote_release(
 
     def do(each: Promotion) -> Published:
         if allow_downgrade:
-            return put(registries, each.reference, each.manifest)
+            return put(registries, each.reference, each.manifest, replace=True)
         return move(
             registries,
             each.reference,
@@ -133,7 +133,7 @@ def promote_release(
 
 
 def _templates(
-    settings: Settings, release: Release, picks: Sequence[str]
+    settings: Settings, release: Release, picks: Sequence[str], history: Sequence[Release]
 ) -> list[tuple[Template, str]]:
     """The floating templates and the names that they have for the release."""
     own: dict[str, Template] = {}
@@ -143,10 +143,12 @@ def _templates(
             own.setdefault(name, template)
     if picks:
         chosen: dict[str, Template] = {}
+        # A pick without a field may still be what another version is published under.
+        exact = {name for each in history for name in exact_names(settings.tags, each)}
         for pick in picks:
             template = own.get(pick) or parse_template(pick)
             name = template.render(release)
-            if template.kind == "exact" or name is None:
+            if template.kind == "exact" or name is None or name in exact or parse_version(name):
                 raise UsageError(
                     f"{pick!r} is no floating tag of {release.version}",
                     "name one such as latest or {major}.{minor}: exact tags never move",

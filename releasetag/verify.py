@@ -25,8 +25,8 @@ class VerifiedTag:
         actual: the version that it does name, its digest if that cannot be told, None if it is
             not there.
         status: ``ok``; ``drift``: a floating tag names something else; ``missing``: a floating
-            tag is not there though it should be; ``unpublished``: the exact tag of a release
-            whose image was never pushed, which no floating tag is expected to name.
+            tag is not there though it should be; ``unpublished``: the image of a release was
+            never pushed, so that its exact tag is not there, nor a floating tag that waits for it.
     """
 
     name: str
@@ -90,10 +90,15 @@ def _verify(
     names = frozenset(registries.tags(repository))
     published = [r for r in history if names.intersection(exact_names(settings.tags, r))]
     expected = expected_names(settings.tags, published)
+    highest_expected = expected_names(settings.tags, history)
     for name, release in sorted(expected.items(), key=lambda pair: pair[1].version, reverse=True):
         version = str(release.version)
         actual = _actual(registries, repository, name, release, settings)
-        if actual is None:
+        top = highest_expected[name]
+        if actual is None and top.version != release.version:
+            # Published after a higher release was tagged: a publish leaves the tag to that one.
+            yield VerifiedTag(name, str(top.version), None, "unpublished")
+        elif actual is None:
             yield VerifiedTag(name, version, None, "missing")
         else:
             yield VerifiedTag(name, version, actual, "ok" if actual == version else "drift")

@@ -1,6 +1,9 @@
 """The command line: parse, call, report. No decisions."""
 
+import io
 import logging
+import os
+import re
 import signal
 import sys
 from types import FrameType
@@ -9,46 +12,57 @@ from typing import Annotated, NoReturn
 import typer
 
 from releasetag.cli import init, login, plan, promote, publish, verify
+from releasetag.cli.help import Command, Group
 from releasetag.cli.options import with_shared
-from releasetag.errors import ReleasetagError, UsageError
+from releasetag.errors import InterruptError, ReleasetagError, UsageError
 
 ISSUES = "https://github.com/releasetag/releasetag/issues"
 
 app = typer.Typer(
     name="releasetag",
+    cls=Group,
     help="From a git tag to every image tag in every registry: one build, one digest, never"
     " backwards.",
-    no_args_is_help=False,
+    epilog="releasetag COMMAND --help lists a command's options. Options can be set in the"
+    " environment (RELEASETAG_IMAGES, …) and in releasetag.toml as well.",
+    invoke_without_command=True,
     add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("plan")(with_shared(plan.plan))
-app.command("publish")(with_shared(publish.publish))
-app.command("verify")(with_shared(verify.verify))
-app.command("promote")(with_shared(promote.promote))
-app.command("login")(login.login)
-app.command("logout")(login.logout)
-app.command("init")(init.init)
+app.command("plan", cls=Command)(with_shared(plan.plan))
+app.command("publish", cls=Command)(with_shared(publish.publish))
+app.command("verify", cls=Command)(with_shared(verify.verify))
+app.command("promote", cls=Command)(with_shared(promote.promote))
+app.command("login", cls=Command)(login.login)
+app.command("logout", cls=Command)(login.logout)
+app.command("init", cls=Command)(init.init)
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        print(f"releasetag {version('releasetag')}")
+        try:
+            print(f"releasetag {version('releasetag')}")
+        except PackageNotFoundError:
+            print("releasetag (not installed)")
         raise typer.Exit
 
 
 @app.callback()
 def _global(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001 (its callback does it)
         bool,
         typer.Option(
             "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 class Terminated(BaseException):
@@ -57,7 +71,11 @@ class Terminated(BaseException):
 
 def main() -> NoReturn:
     """Run the command line of this process."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a letter that a terminal lacks is no failure
     sys.exit(run(sys.argv[1:]))
 
 
@@ -69,14 +87,19 @@ def run(args: list[str]) -> int:
     """
     try:
         code = app(args, prog_name="releasetag", standalone_mode=False)
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # Typer makes the one into the other
+        # As `releasetag … | head` has it; nothing more is to be written as Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except ReleasetagError as error:
         return _tell(error, args)
     except typer.TyperException as error:
-        return _tell(_usage(error), args)
+        return _tell(_usage(error, args), args)
     except Terminated:
-        return 143
+        return _tell(_interrupted(signal.SIGTERM), args)
     except (typer.Abort, EOFError):
-        return 130
+        return _tell(_interrupted(signal.SIGINT), args)
     except Exception as error:  # noqa: BLE001 (whatever it is, it is our fault)
         return _tell(_internal(error), args)
     return code if isinstance(code, int) else 0
@@ -84,6 +107,10 @@ def run(args: list[str]) -> int:
 
 def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise Terminated
+
+
+def _interrupted(signal_number: int) -> ReleasetagError:
+    return InterruptError("interrupted", "run again: what was done counts", signal_number)
 
 
 def _tell(error: ReleasetagError, args: list[str]) -> int:
@@ -97,16 +124,20 @@ def _tell(error: ReleasetagError, args: list[str]) -> int:
     return error.exit_code
 
 
-def _usage(error: typer.TyperException) -> UsageError:
+def _usage(error: typer.TyperException, args: list[str]) -> UsageError:
+    """What Typer says of a command line, in a message and a hint."""
     message = error.format_message().rstrip(".")
-    context = getattr(error, "ctx", None)
-    command = context.command_path if context else "releasetag"
-    near = getattr(error, "possibilities", None)
+    near = list(getattr(error, "possibilities", None) or [])
     if near:
         message = f"no such option: {getattr(error, 'option_name', '')}"
-        return UsageError(message, f"did you mean {' or '.join(sorted(near))}?")
-    first, rest = message[:1].lower(), message[1:]
-    return UsageError(f"{first}{rest}", f"see {command} --help")
+    elif found := re.fullmatch(r"(No such command .*)\. Did you mean (.*)\?", message):
+        message, near = found[1], [found[2]]
+    elif found := re.fullmatch(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", message):
+        message = f"unexpected argument: {found[1]}"
+    known = {command.name for command in app.registered_commands}
+    command = f"releasetag {args[0]}" if args and args[0] in known else "releasetag"
+    hint = f"did you mean {' or '.join(sorted(near))}?" if near else f"see {command} --help"
+    return UsageError(f"{message[:1].lower()}{message[1:]}", hint)
 
 
 def _internal(error: Exception) -> ReleasetagError:

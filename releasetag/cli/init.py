@@ -2,11 +2,8 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from releasetag.cli.options import Quiet
+from releasetag.cli.options import Quiet, WorkTreePath
 
 _CONFIG = """\
 # What `releasetag publish` does: https://github.com/releasetag/releasetag#configuration
@@ -40,10 +37,13 @@ jobs:
 
 
 def init(
-    path: Annotated[Path, typer.Argument(help="A git work tree.", show_default=".")] = Path(),
+    path: WorkTreePath = Path(),
     quiet: Quiet = False,
 ) -> int:
-    """Write a starting releasetag.toml and a GitHub workflow; never over an existing file."""
+    """Write a starting releasetag.toml and a GitHub workflow.
+
+    Never over an existing file.
+    """
     from releasetag.errors import UsageError
     from releasetag.history import open_work_tree, origin_url
 

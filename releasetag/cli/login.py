@@ -8,13 +8,15 @@ import typer
 
 from releasetag.cli.options import Json, Quiet, Verbose
 
-Registry = Annotated[str, typer.Argument(metavar="[REGISTRY]", help="Default: Docker Hub.")]
+Registry = Annotated[
+    str, typer.Argument(metavar="[REGISTRY]", help="A registry. Default: Docker Hub.")
+]
 
 
 def login(
     registry: Registry = "docker.io",
     username: Annotated[
-        str | None, typer.Option("--username", "-u", metavar="NAME", help="Who to be.")
+        str | None, typer.Option("--username", "-u", metavar="NAME", help="The user to log in as.")
     ] = None,
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from standard input.")
@@ -23,7 +25,10 @@ def login(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> int:
-    """Store credentials as docker login does, once the registry has taken them."""
+    """Check credentials with a registry and store them as docker does.
+
+    Asks for what is not given. Only checked credentials are stored.
+    """
     from releasetag.cli.prepare import log_requests
     from releasetag.credentials import Credentials, store_credentials
     from releasetag.registry import Registries
@@ -42,7 +47,7 @@ def login(
 
 
 def logout(registry: Registry = "docker.io", json: Json = False, quiet: Quiet = False) -> int:
-    """Take stored credentials away."""
+    """Remove stored credentials."""
     from releasetag.credentials import erase_credentials
 
     name = _registry(registry)

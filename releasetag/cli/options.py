@@ -9,19 +9,29 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and results alone.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print every request and layer.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and results only.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Print every request, build line and layer.")
+]
+
+
+WorkTreePath = Annotated[
+    Path, typer.Argument(metavar="[PATH]", help="A git work tree. Default: the one we are in.")
+]
 
 
 @dataclass(frozen=True)
 class Shared:
     """The options of every command that works on releases."""
 
-    path: Annotated[Path, typer.Argument(help="A git work tree.", show_default=".")] = Path()
+    path: WorkTreePath = Path()
     images: Annotated[
         list[str] | None,
         typer.Option(
-            "--image", "-i", metavar="REPOSITORY", help="Where to publish; may be repeated."
+            "--image",
+            "-i",
+            metavar="REPOSITORY",
+            help="A repository to publish to; may be repeated.",
         ),
     ] = None
     tags: Annotated[
@@ -30,21 +40,26 @@ class Shared:
             "--tag",
             "-t",
             metavar="TEMPLATE",
-            help="A tag to publish under, such as {version}, {major}.{minor} or latest;"
-            " may be repeated.",
+            help="A tag template; may be repeated. Default: {version}, {major}.{minor}, latest.",
         ),
     ] = None
-    git_tag: Annotated[str | None, typer.Option(metavar="NAME", help="The release's git tag.")] = (
-        None
-    )
+    git_tag: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The release. Default: the CI run's, or the highest at HEAD."
+        ),
+    ] = None
     tag_prefix: Annotated[
         str | None,
-        typer.Option(metavar="PREFIX", help="What stands before the version in git tags."),
+        typer.Option(
+            metavar="PREFIX", help="Stands before the version in git tags. Default: an optional v."
+        ),
     ] = None
     history: Annotated[
         str | None,
         typer.Option(
-            metavar="auto|local|remote", help="Whose git tags count. Default: both, if it can be."
+            metavar="auto|local|remote",
+            help="Whose git tags count. Default: auto, the remote's too if there is one.",
         ),
     ] = None
     remote: Annotated[
@@ -53,11 +68,11 @@ class Shared:
     ignore: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="VERSION", help="A yanked version that counts for no one; may be repeated."
+            metavar="VERSION", help="A yanked version, which counts for no one; may be repeated."
         ),
     ] = None
     config: Annotated[
-        str | None, typer.Option(metavar="FILE", help="In place of releasetag.toml.")
+        str | None, typer.Option(metavar="FILE", help="Configuration in place of releasetag.toml.")
     ] = None
     json: Json = False
     quiet: Quiet = False
@@ -78,18 +93,16 @@ def with_shared(command: Callable[..., int]) -> Callable[..., int]:
     """
     own = get_type_hints(command, include_extras=True)
     shared = get_type_hints(Shared, include_extras=True)
+    _, *more = inspect.signature(command).parameters.values()
     parameters = [
+        p.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=own[p.name]) for p in more
+    ]
+    parameters += [
         inspect.Parameter(
             f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=shared[f.name]
         )
         for f in fields(Shared)
     ]
-    _, *more = inspect.signature(command).parameters.values()
-    parameters += [
-        p.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=own[p.name]) for p in more
-    ]
-    # Arguments of a command come before those that all commands have: `promote VERSION [PATH]`.
-    parameters.sort(key=lambda p: p.default is not inspect.Parameter.empty)
 
     def run(**given: Any) -> int:
         first = Shared(**{f.name: given.pop(f.name) for f in fields(Shared)})

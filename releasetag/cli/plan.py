@@ -7,7 +7,10 @@ from releasetag.cli.prepare import prepare
 
 
 def plan(shared: Shared) -> int:
-    """Print what a release would be published under, and why. Needs git alone."""
+    """Print the tags that a release gets, and why.
+
+    Needs git alone: no engine, no registry.
+    """
     from releasetag.plan import plan_release
     from releasetag.report.console import people_console, print_plan, print_warning
     from releasetag.report.json import dumps, plan_object
@@ -20,7 +23,8 @@ def plan(shared: Shared) -> int:
     if shared.json:
         print(dumps(plan_object(planned)))
     elif shared.quiet:
-        print("\n".join(map(str, planned.references)))
+        names = [tag.name for tag in planned.tags if tag.action == "push"]
+        print("\n".join(map(str, planned.references or names)))
     else:
         print_plan(people_console(stderr=False), planned)
     return 0

@@ -33,10 +33,11 @@ def prepare(shared: Shared, own: Mapping[str, Any]) -> tuple[WorkTree, Configura
 def log_requests() -> None:
     """Print a line for every HTTP request, without the query: it may name accounts."""
     from releasetag.failure import printable
+    from releasetag.report.workflow import without_commands
 
     class _Clean(logging.Formatter):
         def format(self, record: logging.LogRecord) -> str:
-            return printable(record.getMessage(), 1000)
+            return without_commands(printable(record.getMessage(), 1000))
 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Clean())

@@ -12,7 +12,9 @@ from releasetag.cli.prepare import component_of, history_of, prepare, registries
 
 def promote(
     shared: Shared,
-    version: Annotated[str, typer.Argument(metavar="VERSION", help="A published version.")],
+    version: Annotated[
+        str, typer.Argument(metavar="VERSION", help="A published version, or a release's git tag.")
+    ],
     allow_downgrade: Annotated[
         bool, typer.Option("--allow-downgrade", help="Move tags down: a rollback.")
     ] = False,
@@ -20,7 +22,11 @@ def promote(
         bool, typer.Option("--dry-run", help="Check everything, change nothing.")
     ] = False,
 ) -> int:
-    """Point floating tags at a published version, inside the registry; --tag picks them."""
+    """Point floating tags at a published version, inside the registry.
+
+    All floating tags that apply to the version, or those that --tag picks. Nothing is built or
+    pulled, and all platforms are kept.
+    """
     from releasetag.errors import ReleasetagError
     from releasetag.floating import Published
     from releasetag.promote import plan_promotion, promote_release
@@ -53,6 +59,9 @@ def promote(
         print(dumps(told | ({"error": error_object(failure)} if failure else {})))
     elif not shared.quiet:
         print_promotion(people_console(stderr=False), release, moves, done)
+    else:
+        named = [item.reference for item in done if item.status in {"pushed", "unchanged"}]
+        print("".join(f"{reference}\n" for reference in named), end="")
     if failure is not None:
         from releasetag.report.console import print_error
 

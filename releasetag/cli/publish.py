@@ -1,17 +1,22 @@
 """``releasetag publish``."""
 
+import errno
 import os
 import signal
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from releasetag.cli.options import Shared
 from releasetag.cli.prepare import prepare
+
+if TYPE_CHECKING:
+    from releasetag.config import Settings
+    from releasetag.errors import ReleasetagError, UsageError
 
 _SOURCE, _BUILD, _PUBLISH = "What to publish", "Building", "Publishing"
 
@@ -30,20 +35,33 @@ def publish(
         str | None, _text("DIR", "Build this directory. Default: PATH.", _SOURCE)
     ] = None,
     from_image: Annotated[
-        str | None, _text("REF", "Publish an image that exists.", _SOURCE)
+        str | None, _text("REF", "Publish an image of the engine or of a registry.", _SOURCE)
     ] = None,
     from_container: Annotated[
-        str | None, _text("NAME", "Publish a container, as docker commit.", _SOURCE)
+        str | None, _text("NAME", "Publish a container, committed as docker commit does.", _SOURCE)
     ] = None,
-    file: Annotated[str | None, _text("FILE", "The Dockerfile.", _BUILD, "--file", "-f")] = None,
+    file: Annotated[
+        str | None,
+        _text(
+            "FILE", "The Dockerfile. Default: Dockerfile in the context.", _BUILD, "--file", "-f"
+        ),
+    ] = None,
     target: Annotated[str | None, _text("STAGE", "The stage to build.", _BUILD)] = None,
     build_args: Annotated[
         list[str] | None,
-        _text("K[=V]", "A build argument; K alone takes the environment's.", _BUILD, "--build-arg"),
+        _text(
+            "K[=V]",
+            "A build argument; K alone takes the environment's value.",
+            _BUILD,
+            "--build-arg",
+        ),
     ] = None,
-    labels: Annotated[list[str] | None, _text("K=V", "A label.", _BUILD, "--label")] = None,
+    labels: Annotated[
+        list[str] | None, _text("K=V", "A label for the image.", _BUILD, "--label")
+    ] = None,
     platforms: Annotated[
-        list[str] | None, _text("P[,P…]", "Platforms, as linux/arm64.", _BUILD, "--platform")
+        list[str] | None,
+        _text("P[,P…]", "Platforms to build for, such as linux/arm64.", _BUILD, "--platform"),
     ] = None,
     secrets: Annotated[
         list[str] | None,
@@ -55,22 +73,26 @@ def publish(
         list[str] | None, _text("default|ID=SOCKET", "An SSH agent to forward.", _BUILD, "--ssh")
     ] = None,
     cache_from: Annotated[
-        list[str] | None, _text("REF", "An image to take layers from.", _BUILD, "--cache-from")
+        list[str] | None,
+        _text("REF", "An image to take cached layers from.", _BUILD, "--cache-from"),
     ] = None,
     inline_cache: Annotated[
-        bool | None, _flag("Note in the image what --cache-from needs.", _BUILD, "--inline-cache")
+        bool | None, _flag("Make the image fit for a later --cache-from.", _BUILD, "--inline-cache")
     ] = None,
-    no_cache: Annotated[bool | None, _flag("Run every step.", _BUILD, "--no-cache")] = None,
-    pull: Annotated[bool | None, _flag("Pull base images anew.", _BUILD, "--pull")] = None,
+    no_cache: Annotated[bool | None, _flag("Build every step anew.", _BUILD, "--no-cache")] = None,
+    pull: Annotated[bool | None, _flag("Ask for newer base images.", _BUILD, "--pull")] = None,
     network: Annotated[
-        str | None, _text("MODE", "The network of RUN steps: default, none, host.", _BUILD)
+        str | None, _text("MODE", "The network of RUN steps: default, none or host.", _BUILD)
     ] = None,
     add_hosts: Annotated[
-        list[str] | None, _text("HOST:IP", "A host that RUN steps know.", _BUILD, "--add-host")
+        list[str] | None, _text("HOST:IP", "A host name for RUN steps.", _BUILD, "--add-host")
     ] = None,
-    shm_size: Annotated[str | None, _text("SIZE", "Of /dev/shm, as 64m.", _BUILD)] = None,
+    shm_size: Annotated[
+        str | None, _text("SIZE", "The size of /dev/shm in RUN steps, such as 64m.", _BUILD)
+    ] = None,
     builder: Annotated[
-        str | None, _text("auto|buildkit|classic|buildx[:NAME]", "Who builds.", _BUILD)
+        str | None,
+        _text("BUILDER", "auto, buildkit, classic or buildx[:NAME]. Default: auto.", _BUILD),
     ] = None,
     no_push: Annotated[
         bool | None, _flag("Build and tag in the engine only.", _PUBLISH, "--no-push")
@@ -82,20 +104,28 @@ def publish(
         bool | None, _flag("Replace an exact tag that is published.", _PUBLISH, "--overwrite")
     ] = None,
     allow_dirty: Annotated[
-        bool | None, _flag("Build a work tree with changes.", _PUBLISH, "--allow-dirty")
+        bool | None, _flag("Build though tracked files are changed.", _PUBLISH, "--allow-dirty")
     ] = None,
     jobs: Annotated[
-        int | None, _text("N", "Repositories side by side. Default: 4.", _PUBLISH)
+        str | None, _text("N", "How many repositories at a time. Default: 4.", _PUBLISH)
     ] = None,
     metadata_file: Annotated[
-        str | None, _text("FILE", "Write the JSON to a file.", _PUBLISH)
+        str | None, _text("FILE", "Write what --json prints to a file.", _PUBLISH)
     ] = None,
     gates: Annotated[
         list[str] | None,
-        _text("COMMAND", "Run this before any floating tag moves.", _PUBLISH, "--gate"),
+        _text(
+            "COMMAND",
+            "Run before floating tags move; failing stops them. Repeatable.",
+            _PUBLISH,
+            "--gate",
+        ),
     ] = None,
 ) -> int:
-    """Build the image once and publish it under every tag, in every repository."""
+    """Build once and publish under every tag, in every repository.
+
+    Running it again finishes what was stopped, and builds nothing that is published.
+    """
     own = {name: value for name, value in locals().items() if name not in {"shared", "no_push"}}
     own["push"] = False if no_push else None
     return _Command(shared, own).run()
@@ -105,15 +135,22 @@ class _Command:
     """One run of the command: what is told at its end, however it ends."""
 
     def __init__(self, shared: Shared, own: dict[str, Any]) -> None:
-        from releasetag.report.console import ConsoleReport, people_console
+        from releasetag.report.console import people_console
+        from releasetag.report.progress import ConsoleReport
 
         self._shared = shared
         self._own = own
         self._started = time.monotonic()
         self._people = people_console(stderr=True)
-        self._report = ConsoleReport(self._people, quiet=shared.quiet, verbose=shared.verbose)
-        self._metadata_file: Path | None = None
-        self._dry_run = False
+        self._report = ConsoleReport(
+            self._people,
+            os.environ,
+            time.monotonic,
+            quiet=shared.quiet,
+            verbose=shared.verbose,
+            tables=not shared.json,
+        )
+        self._settings: Settings | None = None
 
     def run(self) -> int:
         """Publish and tell.
@@ -123,19 +160,16 @@ class _Command:
         """
         from releasetag.cli import Terminated
         from releasetag.errors import ReleasetagError
-        from releasetag.report.console import print_error
 
         try:
             self._publish()
-            self._tell(None)
         except ReleasetagError as error:
-            self._report.end_progress()
-            self._tell(error)
-            print_error(self._people, error)
-            return error.exit_code
+            return self._tell(error)
         except (KeyboardInterrupt, Terminated) as stop:
             self._stop(signal.SIGINT if isinstance(stop, KeyboardInterrupt) else signal.SIGTERM)
-        return 0
+        finally:
+            self._report.end()
+        return self._tell(None)
 
     def _publish(self) -> None:
         from releasetag.plan import plan_release
@@ -144,49 +178,112 @@ class _Command:
 
         tree, configuration = prepare(self._shared, self._own)
         plan = plan_release(tree, configuration, os.environ, self._report.warn)
-        self._metadata_file = plan.settings.metadata_file
-        self._dry_run = plan.settings.dry_run
-
+        self._settings = plan.settings
+        _check_metadata_file(plan.settings.metadata_file)
         with open_tools(os.environ) as tools:
             publish_release(tree, plan, tools, self._report)
-        self._report.end_progress()
 
-    def _tell(self, error: Any) -> None:
-        """Print the tables or the JSON, and write the files that were asked for."""
-        from releasetag.report.console import people_console, print_dry_run, print_publish
-        from releasetag.report.github import write_outputs
+    def _tell(self, error: "ReleasetagError | None") -> int:
+        """Write the files that are asked for, and print the JSON or the table, and the error.
+
+        Returns:
+            The exit code.
+        """
+        from releasetag.errors import UsageError
+        from releasetag.report.console import print_error
         from releasetag.report.json import dumps, error_object, publish_object
 
+        self._report.end()
         seconds = time.monotonic() - self._started
         told = publish_object(self._report, seconds)
         if error is not None:
             told["error"] = error_object(error)
-        if self._metadata_file is not None:
-            self._metadata_file.write_text(dumps(told) + "\n", "utf-8")
-        write_outputs(self._report, seconds, os.environ)
+        try:
+            self._write_files(dumps(told) + "\n", seconds)
+        except UsageError as unwritten:
+            error = error or unwritten
+            told["error"] = error_object(error)
         if self._shared.json:
             print(dumps(told))
-        elif error is not None:
+        else:
+            self._print_table(is_failed=error is not None)
+        if error is None:
+            return 0
+        print_error(self._people, error, with_log=not self._report.shows_logs)
+        return error.exit_code
+
+    def _write_files(self, text: str, seconds: float) -> None:
+        from releasetag.report.github import write_outputs
+
+        if self._settings is not None and (file := self._settings.metadata_file):
+            try:
+                file.write_text(text, "utf-8")
+            except OSError as error:
+                raise _unwritable(file, error) from None
+        write_outputs(self._report, seconds, os.environ)
+
+    def _print_table(self, *, is_failed: bool) -> None:
+        from releasetag.report.console import (
+            is_live,
+            people_console,
+            print_dry_run,
+            print_publish,
+            print_references,
+        )
+
+        if is_failed:
+            # What was done before the failure belongs to the error, even where no more is wanted.
             if self._report.items:
                 print_publish(self._people, self._report)
-        elif not self._shared.quiet:
-            tell = print_dry_run if self._dry_run else print_publish
-            tell(people_console(stderr=False), self._report)
+            return
+        results = people_console(stderr=False)
+        if self._shared.quiet:
+            print_references(results, self._report)
+            return
+        if is_live(results):
+            results.print()  # below the steps
+        is_dry = self._settings is not None and self._settings.dry_run
+        (print_dry_run if is_dry else print_publish)(results, self._report)
 
     def _stop(self, signal_number: int) -> NoReturn:
         """Say what was done, and end without waiting for what is under way."""
         from releasetag.errors import InterruptError
-        from releasetag.report.console import print_error
 
         done = "what was done is listed above" if self._report.items else "nothing was pushed"
         error = InterruptError(
             f"interrupted: {done}", "run again: it goes on where this stopped", signal_number
         )
         with suppress(Exception):
-            self._report.end_progress()
             self._tell(error)
-            print_error(self._people, error)
         sys.stdout.flush()
         sys.stderr.flush()
         # Threads may be in the middle of an upload; a normal exit would wait for them.
         os._exit(error.exit_code)
+
+
+def _check_metadata_file(file: Path | None) -> None:
+    """See before anything is done that the file can be written when all is done.
+
+    It is not opened: in the build context, a new file would become part of the image.
+    """
+    if file is None:
+        return
+    there = file if file.exists() else file.parent
+    if file.is_dir():
+        why = errno.EISDIR
+    elif not there.exists():
+        why = errno.ENOENT
+    elif not os.access(there, os.W_OK):
+        why = errno.EACCES
+    else:
+        return
+    raise _unwritable(file, OSError(why, os.strerror(why)))
+
+
+def _unwritable(file: Path, error: OSError) -> "UsageError":
+    from releasetag.errors import UsageError
+
+    return UsageError(
+        f"--metadata-file: {file} cannot be written: {error.strerror}",
+        "name a file in a directory that exists and can be written",
+    )

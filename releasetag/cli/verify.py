@@ -7,7 +7,10 @@ from releasetag.cli.prepare import components, history_of, prepare, registries
 
 
 def verify(shared: Shared) -> int:
-    """Compare what the registries serve with what the history says. Exit code 1 on drift."""
+    """Compare what the registries serve with the git tags.
+
+    Exit code 1 if a floating tag does not name the image that it should.
+    """
     from releasetag.report.console import people_console, print_verified, print_warning
     from releasetag.report.json import dumps, verify_object
     from releasetag.verify import VerifiedRepository, verify_repositories

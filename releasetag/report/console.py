@@ -4,32 +4,34 @@ All text goes out as it is, never as markup: names of tags and messages of regis
 somebody else's.
 """
 
-import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
-from rich.table import Table
 from rich.text import Text
 
-from releasetag.engine.plain import PlainFormatter
 from releasetag.errors import BuildError, ReleasetagError
 from releasetag.failure import printable
-from releasetag.floating import Published
-from releasetag.plan import Plan
-from releasetag.promote import Promotion
-from releasetag.publish import Build
-from releasetag.report.record import Record
-from releasetag.verify import VerifiedRepository, VerifiedTag
-from releasetag.version import Release
+from releasetag.report.workflow import without_commands
 
+# Types alone: a plan pays for no registry's client.
 if TYPE_CHECKING:
-    from releasetag.engine.events import BuildEvent, PushEvent
+    from releasetag.floating import Published
+    from releasetag.plan import Plan
+    from releasetag.promote import Promotion
+    from releasetag.publish import Build
+    from releasetag.report.record import Record
+    from releasetag.verify import VerifiedRepository, VerifiedTag
+    from releasetag.version import Release
+
+Row = tuple[str, str, str]
+"""What is done, to what, and why; the last may be empty."""
 
 _STYLES = {
     "push": "green",
     "pushed": "green",
+    "tagged": "green",
     "ok": "green",
     "unchanged": "cyan",
     "keep": "yellow",
@@ -41,64 +43,81 @@ _STYLES = {
     "unpublished": "dim",
 }
 
+# Columns that a reason needs at least to stand beside the name and not below it.
+_LEAST = 30
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command line, where rich would end the program with exit code 1."""
+        raise  # noqa: PLE0704 (called while the BrokenPipeError is handled)
+
 
 def people_console(*, stderr: bool) -> Console:
     """A console that prints what it is given: no markup, no emoji, no guessed colours."""
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    return _Console(stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
-def print_plan(console: Console, plan: Plan) -> None:
+def is_live(console: Console) -> bool:
+    """Whether somebody looks at it, so that lines can be folded and drawn again.
+
+    FORCE_COLOR makes rich take any log for a terminal: colours do no harm there.
+    """
+    return console.file.isatty() and not console.is_dumb_terminal
+
+
+# Tables -------------------------------------------------------------------------------------------
+
+
+def print_plan(console: Console, plan: "Plan") -> None:
     """Print a plan: what moves, what stays, and why."""
-    console.print(Text(_headline(plan), style="bold"))
-    console.print()
-    console.print(table((t.action, t.name, t.reason) for t in plan.tags))
+    _print(console, _headline(plan), "bold")
+    _print(console)
+    print_rows(console, ((t.action, t.name, t.reason) for t in plan.tags))
     if plan.repositories:
-        console.print()
-        for repository in plan.repositories:
-            console.print(Text(f"  to {repository}"), overflow="fold")
+        _print(console)
+        _print_repositories(console, plan)
 
 
-def print_publish(console: Console, record: Record) -> None:
+def print_publish(console: Console, record: "Record") -> None:
     """Print what became of every tag, and why."""
     plan, build = record.plan, record.build
     if plan is None:
         return
-    items = record.items
-    rows: list[tuple[str, str, str]] = [
-        (item.status, str(item.reference), item.reason or item.error) for item in items
-    ]
-    rows += [(t.action, t.name, t.reason) for t in plan.tags if t.action != "push"]
-    console.print()
     if build is not None and build.digest:
         done = "reused" if build.reused else "published"
-        line = Text(f"{plan.release.git_tag} {done} as {build.digest}", style="bold")
-        console.print(line, soft_wrap=True)
+        _print_digest(console, f"{plan.release.git_tag} {done} as", build.digest)
     elif build is not None and build.image_id:
-        line = Text(f"{plan.release.git_tag} built as {build.image_id}", style="bold")
-        console.print(line, soft_wrap=True)
-    if rows:
-        console.print(table(rows))
+        _print_digest(console, f"{plan.release.git_tag} built as", build.image_id)
+    rows: list[Row] = [(i.status, str(i.reference), i.reason or i.error) for i in record.items]
+    if build is not None and not plan.settings.push:
+        rows += [("tagged", str(reference), "") for reference in plan.references]
+    rows += [(t.action, t.name, t.reason) for t in plan.tags if t.action != "push"]
+    print_rows(console, rows)
 
 
-def print_dry_run(console: Console, record: Record) -> None:
+def print_dry_run(console: Console, record: "Record") -> None:
     """Print what a publish would do."""
     plan, build = record.plan, record.build
     if plan is None or build is None:
         return
-    console.print()
-    if build.digest:
-        doing = f"would take up the published image {build.digest}"
-    else:
-        doing = f"would make the image ({build.builder})"
-    console.print(Text(f"dry run: {doing}", style="bold"))
-    rows = [(t.action, t.name, t.reason) for t in plan.tags]
-    console.print(table(rows))
-    for repository in plan.repositories:
-        console.print(Text(f"  to {repository}"), overflow="fold")
+    _print_digest(console, f"dry run: would {_doing(plan, build)}", build.digest)
+    print_rows(console, ((t.action, t.name, t.reason) for t in plan.tags))
+    _print_repositories(console, plan)
+
+
+def print_references(console: Console, record: "Record") -> None:
+    """Print what names the release now, a reference a line: all that a quiet publish says."""
+    plan = record.plan
+    if plan is None or plan.settings.dry_run:
+        return
+    named = [item.reference for item in record.items if item.status in {"pushed", "unchanged"}]
+    for reference in named if plan.settings.push else plan.references:
+        _print(console, str(reference))
 
 
 def print_verified(
-    console: Console, verified: Iterable[VerifiedRepository], *, quiet: bool
+    console: Console, verified: "Iterable[VerifiedRepository]", *, quiet: bool
 ) -> None:
     """Print what every repository serves, or if quiet only what is not as it should be."""
     for each in verified:
@@ -109,11 +128,87 @@ def print_verified(
         ]
         if quiet and not rows:
             continue
-        console.print(Text(str(each.repository), style="bold"), overflow="fold")
-        console.print(table(rows) if rows else Text("  no release is known"))
+        _print(console, str(each.repository), "bold")
+        print_rows(console, rows)
+        if not rows:
+            _print(console, "  no release is known")
 
 
-def _why_verified(tag: VerifiedTag) -> str:
+def print_promotion(
+    console: Console, release: "Release", moves: "Iterable[Promotion]", done: "Iterable[Published]"
+) -> None:
+    """Print what became of every floating tag; in a dry run, what would."""
+    became = {item.reference: item for item in done}
+    rows: list[Row] = []
+    for each in moves:
+        item = became.get(each.reference)
+        if item is not None:
+            rows.append((item.status, str(each.reference), item.reason or item.error))
+        elif each.digest == each.manifest.digest:
+            rows.append(("unchanged", str(each.reference), f"names {release.version}"))
+        else:
+            named = f"names {each.now or each.digest} now" if each.digest else "is not there yet"
+            rows.append(("push", str(each.reference), named))
+    said = f"promote {release.version}"
+    _print(console, said if became else f"dry run: would {said}", "bold")
+    print_rows(console, rows)
+
+
+def print_rows(console: Console, rows: Iterable[Row]) -> None:
+    """Print a table; on a terminal, reasons are folded into their column, never cut."""
+    known = [(word, name, _shown(why)) for word, name, why in rows]
+    first = max((len(word) for word, _, _ in known), default=0) + 4
+    second = max((cell_len(name) for _, name, why in known if why), default=0) + 2
+    for word, name, why in known:
+        line = Text.assemble((f"  {word:<{first - 2}}", _STYLES.get(word, "")), name)
+        if why:
+            line.append(_reason(console, name, why, first, second), "dim")
+        console.print(line, soft_wrap=True)
+
+
+def _reason(console: Console, name: str, why: str, first: int, second: int) -> str:
+    """A reason beside its name, or below where there is too little room."""
+    room = console.width - first - second
+    if not is_live(console) or cell_len(why) <= room:
+        return f"{' ' * (second - cell_len(name))}{why}"
+    beside = room >= _LEAST
+    indent = first + (second if beside else 2)
+    lines = Text(why).wrap(console, max(console.width - indent, 10))
+    text = f"\n{' ' * indent}".join(line.plain.rstrip() for line in lines)
+    before = " " * (second - cell_len(name)) if beside else f"\n{' ' * indent}"
+    return before + text
+
+
+def _headline(plan: "Plan") -> str:
+    release, count = plan.release, len(plan.history)
+    known = f"{count} release{'s' * (count != 1)} known ({plan.git_tags.source})"
+    return f"{release.git_tag} at {release.revision[:7]}: version {release.version}, {known}"
+
+
+def _print_digest(console: Console, said: str, digest: str) -> None:
+    """A digest is long: where it would be folded, it stands on a line of its own."""
+    line = f"{said} {digest}".rstrip()
+    if is_live(console) and cell_len(line) > console.width:
+        line = f"{said}\n  {digest}"
+    _print(console, line, "bold")
+
+
+def _print_repositories(console: Console, plan: "Plan") -> None:
+    for repository in plan.repositories:
+        _print(console, f"  to {repository}")
+
+
+def _doing(plan: "Plan", build: "Build") -> str:
+    if build.reused:
+        return "reuse the published image"
+    if plan.settings.from_image:
+        return f"publish the image {plan.settings.from_image}{' as' if build.digest else ''}"
+    if plan.settings.from_container:
+        return f"commit the container {plan.settings.from_container}"
+    return f"build with {build.builder}"
+
+
+def _why_verified(tag: "VerifiedTag") -> str:
     match tag.status:
         case "ok":
             return f"names {tag.expected}"
@@ -124,143 +219,35 @@ def _why_verified(tag: VerifiedTag) -> str:
     return f"the image of {tag.expected} was never pushed"
 
 
-def print_promotion(
-    console: Console, release: Release, moves: Iterable[Promotion], done: Iterable[Published]
-) -> None:
-    """Print what became of every floating tag; in a dry run, what would."""
-    became = {item.reference: item for item in done}
-    rows = []
-    for each in moves:
-        item = became.get(each.reference)
-        why = (item.reason or item.error) if item else "would name it"
-        rows.append((item.status if item else "push", str(each.reference), why))
-    console.print(Text(f"{release.version}", style="bold"))
-    console.print(table(rows))
+# Lines --------------------------------------------------------------------------------------------
 
 
-def print_error(console: Console, error: ReleasetagError) -> None:
-    """Print an error in two lines, behind the end of the log if a build failed."""
-    if isinstance(error, BuildError):
+def print_error(console: Console, error: ReleasetagError, *, with_log: bool = True) -> None:
+    """Print an error in two lines, behind the end of the log if a build failed.
+
+    Args:
+        with_log: whether that log was not printed whole a moment ago.
+    """
+    if isinstance(error, BuildError) and with_log:
         for line in error.log:
-            console.print(Text(f"  | {line}", style="dim"), soft_wrap=True)
+            _print(console, f"  | {line}", "dim")
     # Two lines are two lines: a terminal folds them, and a program can count on them.
-    message, hint = Text("error: ", style="bold red"), Text("hint: ", style="bold")
-    console.print(message + Text(printable(error.message, 2000), style="default"), soft_wrap=True)
-    console.print(hint + Text(printable(error.hint, 2000), style="default"), soft_wrap=True)
+    _print_marked(console, "error: ", "bold red", error.message)
+    _print_marked(console, "hint: ", "bold", error.hint)
 
 
 def print_warning(console: Console, text: str) -> None:
     """Print what a person should know and the command can live with."""
-    line = Text("warning: ", style="bold yellow") + Text(printable(text, 1000))
-    console.print(line, soft_wrap=True)
+    _print_marked(console, "warning: ", "bold yellow", text)
 
 
-def table(rows: Iterable[tuple[str, str, str]]) -> Table:
-    """A table of what is done, to what, and why; long texts are folded, never cut."""
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(min_width=6)
-    grid.add_column(overflow="fold")
-    grid.add_column(overflow="fold")
-    for word, name, why in rows:
-        style = _STYLES.get(word, "")
-        grid.add_row(Text(f"  {word}", style=style), Text(name), Text(printable(why), style="dim"))
-    return grid
+def _print_marked(console: Console, mark: str, style: str, text: str) -> None:
+    console.print(Text.assemble((mark, style), _shown(text, 2000)), soft_wrap=True)
 
 
-def _headline(plan: Plan) -> str:
-    release, count = plan.release, len(plan.history)
-    known = f"{count} release{'s' * (count != 1)} known ({plan.git_tags.source})"
-    return f"{release.git_tag} at {release.revision[:7]}: version {release.version}, {known}"
+def _print(console: Console, text: str = "", style: str = "") -> None:
+    console.print(Text(without_commands(text), style), soft_wrap=True)
 
 
-class ConsoleReport(Record):
-    """Tells a publish as it goes; the tables come at the end, from what it keeps.
-
-    Args:
-        console: on standard error, where it disturbs no program.
-        verbose: every layer, not only every image.
-    """
-
-    def __init__(self, console: Console, *, quiet: bool, verbose: bool) -> None:
-        super().__init__()
-        self._console = console
-        self._quiet = quiet
-        self._verbose = verbose
-        self._out = threading.RLock()
-        self._layers: dict[tuple[str, str], tuple[int, int]] = {}
-        self._tasks: dict[str, TaskID] = {}
-        self._progress: Progress | None = None
-        self._build = PlainFormatter()
-
-    def step(self, text: str) -> None:
-        """A line for every step."""
-        self.end_progress()
-        self._line(text, "bold")
-
-    def building(self, event: "BuildEvent") -> None:
-        """The build's output as it comes."""
-        for line in self._build.lines(event):
-            self._line(line)
-
-    def pushing(self, event: "PushEvent") -> None:
-        """A bar for every reference on a terminal, lines elsewhere."""
-        from releasetag.engine.events import PushRetried
-
-        if isinstance(event, PushRetried):
-            self.warn(f"pushing {event.reference} again: {event.reason}")
-            return
-        if self._verbose and event.layer and not event.total:
-            self._line(f"{event.reference}: {event.layer} {event.status}")
-        if self._quiet or not self._console.is_terminal or not event.total:
-            return
-        with self._out:
-            self._layers[event.reference, event.layer] = (event.current, event.total)
-            mine = [size for (name, _), size in self._layers.items() if name == event.reference]
-            done, total = (sum(numbers) for numbers in zip(*mine, strict=True))
-            bars = self._bars()
-            if event.reference not in self._tasks:
-                self._tasks[event.reference] = bars.add_task(event.reference, total=total)
-            bars.update(self._tasks[event.reference], completed=done, total=total)
-
-    def published(self, item: Published) -> None:
-        """A line for every reference."""
-        before = {known.reference: known.status for known in self.items}
-        super().published(item)
-        if before.get(item.reference) != item.status:
-            said = item.reason or printable(item.error)
-            self._line(f"{item.status:9} {item.reference}{f': {said}' if said else ''}")
-
-    def made(self, build: Build) -> None:
-        """A line when a published image is found in place of a build."""
-        if build.reused and (self.build is None or not self.build.reused):
-            self._line(f"already published as {build.digest}: nothing is built")
-        super().made(build)
-
-    def warn(self, text: str) -> None:
-        """A warning, even where nothing else is wanted."""
-        with self._out:
-            print_warning(self._console, text)
-
-    def end_progress(self) -> None:
-        """Leave the bars as they are and go on below them."""
-        with self._out:
-            if self._progress is not None:
-                self._progress.stop()
-                self._progress = None
-                self._tasks.clear()
-
-    def _bars(self) -> Progress:
-        if self._progress is None:
-            self._progress = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=24),
-                DownloadColumn(),
-                console=self._console,
-            )
-            self._progress.start()
-        return self._progress
-
-    def _line(self, text: str, style: str = "") -> None:
-        if not self._quiet:
-            with self._out:
-                self._console.print(Text(text, style=style), soft_wrap=True)
+def _shown(text: str, limit: int = 300) -> str:
+    return without_commands(printable(text, limit))

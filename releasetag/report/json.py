@@ -3,21 +3,24 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from releasetag.errors import ReleasetagError
-from releasetag.fanout import PlannedTag
-from releasetag.floating import Published
-from releasetag.plan import Plan
-from releasetag.promote import Promotion
-from releasetag.report.record import Record
-from releasetag.verify import VerifiedRepository
-from releasetag.version import Release
+
+# Types alone: a plan pays for no registry's client.
+if TYPE_CHECKING:
+    from releasetag.fanout import PlannedTag
+    from releasetag.floating import Published
+    from releasetag.plan import Plan
+    from releasetag.promote import Promotion
+    from releasetag.report.record import Record
+    from releasetag.verify import VerifiedRepository
+    from releasetag.version import Release
 
 SCHEMA = 1
 
 
-def plan_object(plan: Plan) -> dict[str, Any]:
+def plan_object(plan: "Plan") -> dict[str, Any]:
     """A plan, as `plan --json` prints it."""
     release = plan.release
     return {
@@ -33,7 +36,7 @@ def plan_object(plan: Plan) -> dict[str, Any]:
     }
 
 
-def publish_object(record: Record, seconds: float) -> dict[str, Any]:
+def publish_object(record: "Record", seconds: float) -> dict[str, Any]:
     """A publish as far as it came, as `publish --json` prints it."""
     build = record.build
     return {
@@ -52,7 +55,7 @@ def publish_object(record: Record, seconds: float) -> dict[str, Any]:
     }
 
 
-def verify_object(verified: Iterable[VerifiedRepository]) -> dict[str, Any]:
+def verify_object(verified: "Iterable[VerifiedRepository]") -> dict[str, Any]:
     """What the registries serve against the history, as `verify --json` prints it."""
     return {
         "schema": SCHEMA,
@@ -64,7 +67,7 @@ def verify_object(verified: Iterable[VerifiedRepository]) -> dict[str, Any]:
 
 
 def promote_object(
-    release: Release, moves: Iterable[Promotion], done: Iterable[Published]
+    release: "Release", moves: "Iterable[Promotion]", done: "Iterable[Published]"
 ) -> dict[str, Any]:
     """A promotion, as `promote --json` prints it; nothing is published in a dry run."""
     return {
@@ -90,7 +93,7 @@ def dumps(value: dict[str, Any]) -> str:
     return json.dumps(value, indent=2)
 
 
-def _tag(tag: PlannedTag) -> dict[str, str]:
+def _tag(tag: "PlannedTag") -> dict[str, str]:
     shown = {
         "name": tag.name,
         "template": tag.template.text,
@@ -101,7 +104,7 @@ def _tag(tag: PlannedTag) -> dict[str, str]:
     return {**shown, "held_by": str(tag.held_by)} if tag.held_by is not None else shown
 
 
-def _published(item: Published) -> dict[str, str | None]:
+def _published(item: "Published") -> dict[str, str | None]:
     shown: dict[str, str | None] = {
         "reference": str(item.reference),
         "digest": item.digest or None,

@@ -48,7 +48,7 @@ class Record:
         order = self.plan.references if self.plan else ()
         return tuple(known[reference] for reference in order if reference in known)
 
-    def step(self, text: str) -> None:
+    def step(self, text: str, *, prints: bool = False) -> None:
         """Nothing to keep."""
 
     def building(self, event: "BuildEvent") -> None:

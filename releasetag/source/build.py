@@ -28,11 +28,11 @@ class BuiltImage(ImageSource):
         return "buildkit" if self._engine is None or self._engine.has_buildkit else "classic"
 
     def check(self) -> None:
-        """See that there are a context, a Dockerfile, the secrets, and a builder."""
+        """See that there are a context, a Dockerfile, secrets, SSH agents, and a builder."""
         from releasetag.engine.build import choose_builder
 
         self._context = self._open_context()
-        self._secrets()
+        self.options(None)
         super().check()
         if self._engine is not None:
             choose_builder(self._engine, self.options(None))

@@ -1,0 +1,342 @@
+"""Whatever is wrong: its exit code, two lines, one JSON object; nothing built, nothing pushed."""
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.parts import assert_refused, no_engine, writes
+from tests.conftest import Run, StartRegistry
+from tests.support.git import GitRepository
+from tests.support.image import busybox_files, scratch_files
+from tests.support.registry import RegistryServer, free_port
+from tests.support.run import start_cli
+
+LONG = "x" * 125
+
+# A command line, where IMAGE stands for a repository that could be published to; the kind of
+# error; and words that its two lines hold. All of it is refused before an engine is looked for.
+USAGE = [
+    # Commands and options.
+    ("bogus", "no such command 'bogus'"),
+    ("pubish", "did you mean 'publish'?"),
+    ("plan --xyzzy", "no such option: --xyzzy", "plan --help"),
+    ("publish --pltform=x", "no such option: --pltform", "did you mean --platform?"),
+    ("publish --jobs", "requires an argument", "publish --help"),
+    ("plan . elsewhere", "unexpected argument: elsewhere"),
+    ("promote", "missing argument 'VERSION'"),
+    ("plan missing-directory", "missing-directory is not a directory"),
+    # Repositories.
+    ("publish", "no image is given", "--image"),
+    ("verify", "no image is given", "--image"),
+    ("promote 1.2.3", "no image is given", "--image"),
+    ("plan -i Acme/App", "upper-case", "acme/app"),
+    ("verify -i Acme/App", "upper-case", "acme/app"),
+    ("publish -i acme/app:1.2.3", "is a reference", "acme/app"),
+    ("promote 1.2.3 -i acme/app@sha256:00", "is a reference"),
+    ("plan -i acme//app", "is not a repository"),
+    # Tag templates.
+    ("plan -t {verison}", "unknown field {verison}", "did you mean {version}?"),
+    ("publish -i IMAGE -t {verison}", "unknown field {verison}", "did you mean {version}?"),
+    ("plan -t {version.major}", "unknown field {version.major}"),
+    ("plan -t {version!r}", "unknown field {version!r}"),
+    ("plan -t {0}", "unknown field {0}"),
+    ("plan -t {version", "a brace without its partner"),
+    ("plan -t -latest", "cannot give a tag"),
+    ("plan -t a/b", "cannot give a tag"),
+    (f"plan -t {LONG}-{{version}}-x", "characters"),
+    ("publish -i IMAGE -t latest", "no tag template is exact"),
+    # Values.
+    ("plan --history all", "--history: 'all'", "auto, local, remote"),
+    ("plan --remote nowhere", "no git remote 'nowhere'"),
+    ("plan --ignore 1.2", "--ignore: '1.2'"),
+    ("plan --config missing.toml", "no configuration file missing.toml"),
+    ("publish -i IMAGE --jobs two", "--jobs: 'two'"),
+    ("publish -i IMAGE --jobs 0", "--jobs: 0"),
+    ("publish -i IMAGE --builder kaniko", "--builder: 'kaniko'", "buildkit"),
+    ("publish -i IMAGE --platform amd64/", "--platform: 'amd64/'"),
+    ("publish -i IMAGE --shm-size big", "--shm-size: 'big'"),
+    ("publish -i IMAGE --build-arg =1", "--build-arg", "NAME=value"),
+    ("publish -i IMAGE --label =1", "--label", "NAME=value"),
+    ("publish -i IMAGE --secret token", "a secret is not written as", "id=ID"),
+    ("publish -i IMAGE --secret id=a,src=missing", "the secret 'a'", "No such file"),
+    ("publish -i IMAGE --secret id=a,env=MISSING", "variable of the secret 'a' is not set"),
+    ("publish -i IMAGE --ssh a=missing.sock", "the SSH agent 'a'"),
+    ("publish -i IMAGE --gate 'sign", "cannot be split into words", "close the quote"),
+    ("publish -i IMAGE --gate=", "a gate without a command"),
+    ("publish -i IMAGE --context missing", "/missing' does not exist"),
+    ("publish -i IMAGE -f Missing", "there is no Dockerfile at"),
+    ("publish -i IMAGE --metadata-file missing/file", "missing/file cannot be written"),
+    ("publish -i IMAGE --metadata-file .", "cannot be written: Is a directory"),
+    ("publish -i IMAGE --from-image :", "':' is not a reference"),
+    ("publish -i IMAGE --from-image IMAGE:0.0.1", "there is no image"),
+    ("publish -i IMAGE --from-image a --from-container b", "both an image and a container"),
+    ("promote 1.2 -i IMAGE", "'1.2' is not a version"),
+    ("promote 1.2.3 -i IMAGE -t {version}", "no floating tag of 1.2.3", "exact tags never move"),
+    ("promote 1.2.3 -i IMAGE -t 1.2.4", "no floating tag of 1.2.3", "exact tags never move"),
+]
+
+
+@pytest.fixture
+def app(git_repository: GitRepository) -> GitRepository:
+    """A repository with a Dockerfile, released as v1.2.3."""
+    git_repository.write(scratch_files())
+    git_repository.commit()
+    git_repository.tag("v1.2.3")
+    return git_repository
+
+
+@pytest.fixture(scope="module")
+def bystander(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
+    """A registry that stays as it is: nothing gets so far as to change it."""
+    registry = RegistryServer(tmp_path_factory.mktemp("bystander"))
+    registry.start()
+    yield registry
+    registry.close()
+
+
+@pytest.fixture
+def image(bystander: RegistryServer) -> str:
+    """A repository that could be published to."""
+    return f"{bystander.address}/acme/app"
+
+
+@pytest.mark.parametrize(("line", "said"), [(line, said) for line, *said in USAGE])
+def test_a_bad_command_line_is_refused_before_anything_is_done(
+    line: str,
+    said: list[str],
+    app: GitRepository,
+    run: Run,
+    bystander: RegistryServer,
+    image: str,
+    tmp_path: Path,
+) -> None:
+    command, *words = [word.replace("IMAGE", image) for word in line.split(" ")]
+    done = run(command, "--json", "--quiet", *words, cwd=app.path, env=no_engine(tmp_path))
+    assert_refused(done, 2, "usage", *said)
+    assert writes(bystander) == []
+
+
+@pytest.mark.parametrize("command", ["plan", "publish", "verify", "promote 1.2.3"])
+def test_a_program_that_wants_no_json_finds_nothing_on_standard_output(
+    command: str, app: GitRepository, run: Run
+) -> None:
+    done = run(*command.split(), "--tag", "{verison}", "-i", "acme/app", cwd=app.path)
+    assert done.returncode == 2, done
+    assert done.stdout == "", done
+    assert [line.partition(": ")[0] for line in done.stderr.splitlines()] == ["error", "hint"], done
+
+
+TREES = ["plan -i IMAGE", "publish -i IMAGE", "verify -i IMAGE", "promote 1.2.3 -i IMAGE"]
+
+
+@pytest.mark.parametrize("line", TREES)
+class TestWorkTree:
+    """What can be wrong with the git repository, for every command that reads it."""
+
+    def refused(self, line: str, image: str, run: Run, cwd: Path, **env: str) -> None:
+        """Run in a directory."""
+        words = line.replace("IMAGE", image).split()
+        self.done = run(*words, "--json", "--quiet", cwd=cwd, env=env)
+
+    def test_no_git_repository(self, line: str, image: str, run: Run, tmp_path: Path) -> None:
+        self.refused(line, image, run, tmp_path)
+        assert_refused(self.done, 2, "usage", "is not in a git repository")
+
+    def test_an_owner_whom_git_does_not_trust(
+        self, line: str, image: str, app: GitRepository, run: Run
+    ) -> None:
+        self.refused(line, image, run, app.path, GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
+        assert_refused(self.done, 2, "usage", "dubious ownership", "safe.directory")
+
+    def test_git_is_not_installed(
+        self, line: str, image: str, app: GitRepository, run: Run, tmp_path: Path
+    ) -> None:
+        self.refused(line, image, run, app.path, PATH=str(tmp_path))
+        assert_refused(self.done, 2, "usage", "git is not installed")
+
+    def test_a_configuration_key_that_nobody_knows(
+        self, line: str, image: str, app: GitRepository, run: Run
+    ) -> None:
+        app.write({"releasetag.toml": 'imagse = ["acme/app"]\n'})
+        self.refused(line, image, run, app.path)
+        assert_refused(self.done, 2, "usage", "unknown key 'imagse'", "did you mean 'images'?")
+
+    def test_a_configuration_file_that_is_not_toml(
+        self, line: str, image: str, app: GitRepository, run: Run
+    ) -> None:
+        app.write({"releasetag.toml": "images = [\n"})
+        self.refused(line, image, run, app.path)
+        assert_refused(self.done, 2, "usage", "releasetag.toml is not TOML")
+
+    def test_a_remote_that_cannot_be_read(
+        self, line: str, image: str, app: GitRepository, run: Run, tmp_path: Path
+    ) -> None:
+        app.git("remote", "add", "origin", str(tmp_path / "missing.git"))
+        self.refused(f"{line} --history remote", image, run, app.path)
+        assert_refused(self.done, 9, "history", "'origin'", "--history local")
+
+
+@pytest.mark.parametrize("command", ["plan", "publish"])
+class TestRelease:
+    """What can be wrong with the release."""
+
+    def test_no_version_tag_at_all(
+        self, command: str, git_repository: GitRepository, run: Run, image: str
+    ) -> None:
+        git_repository.write(scratch_files())
+        git_repository.commit()
+        git_repository.tag("nightly")
+        done = run(command, "-i", image, "--json", "--quiet", cwd=git_repository.path)
+        assert_refused(done, 3, "no-release", "no version tag at HEAD", "git tag v0.1.0")
+
+    def test_no_version_tag_here_names_the_nearest(
+        self, command: str, app: GitRepository, run: Run, image: str
+    ) -> None:
+        app.commit("one more")
+        done = run(command, "-i", image, "--json", "--quiet", cwd=app.path)
+        assert_refused(done, 3, "no-release", "no version tag at HEAD", "v1.2.3, 1 commit back")
+
+    def test_no_commit(
+        self, command: str, git_repository: GitRepository, run: Run, image: str
+    ) -> None:
+        done = run(command, "-i", image, "--json", "--quiet", cwd=git_repository.path)
+        assert_refused(done, 3, "no-release", "no commit yet")
+
+    @pytest.mark.parametrize("name", ["v9.9.9", "nightly", "v1.2"])
+    def test_no_such_git_tag(
+        self, command: str, name: str, app: GitRepository, run: Run, image: str
+    ) -> None:
+        done = run(command, "-i", image, "--git-tag", name, "--json", "-q", cwd=app.path)
+        assert_refused(done, 3, "no-release", f"'{name}'")
+
+    def test_a_tag_too_long_for_this_version(
+        self, command: str, app: GitRepository, run: Run, image: str
+    ) -> None:
+        app.tag(f"v1.2.4-{'a' * 130}")
+        app.git("tag", "--delete", "v1.2.3")
+        done = run(command, "-i", image, "--json", "--quiet", cwd=app.path)
+        assert_refused(done, 2, "usage", "characters long", "at most 128")
+
+
+class TestPublish:
+    """What a publish refuses, or fails of, before anything is in a registry."""
+
+    @pytest.fixture(autouse=True)
+    def _parts(self, app: GitRepository, run: Run, registry: RegistryServer) -> None:
+        self.app, self.run, self.registry = app, run, registry
+        self.image = f"{registry.address}/acme/app"
+
+    def refused(self, code: int, kind: str, *said: str, args: str = "", **env: str) -> None:
+        """A publish of the image is refused so."""
+        done = self.run(
+            "publish", "-i", self.image, *args.split(), "--json", "--quiet",
+            cwd=self.app.path, env=env,
+        )  # fmt: skip
+        assert_refused(done, code, kind, *said)
+        assert writes(self.registry) == []
+
+    def test_a_dirty_work_tree(self) -> None:
+        self.app.write({"hello.txt": "changed\n"})
+        self.refused(2, "usage", "dirty", "hello.txt", "--allow-dirty")
+
+    def test_a_git_tag_that_is_not_at_head(self) -> None:
+        self.app.commit("one more")
+        self.refused(2, "usage", "HEAD is at", "git checkout v1.2.3", args="--git-tag v1.2.3")
+
+    def test_no_dockerfile(self) -> None:
+        self.app.git("rm", "--quiet", "Dockerfile")
+        self.app.commit("no Dockerfile")
+        self.app.git("tag", "--force", "v1.2.3")
+        self.refused(2, "usage", "there is no Dockerfile", "--file")
+
+    def test_no_engine(self, tmp_path: Path) -> None:
+        self.refused(5, "engine", "no-engine.sock", **no_engine(tmp_path))
+
+    def test_a_dry_run_without_an_engine(self, tmp_path: Path) -> None:
+        self.refused(5, "engine", "no-engine.sock", args="--dry-run", **no_engine(tmp_path))
+
+    def test_a_container_that_does_not_exist(self) -> None:
+        self.refused(2, "usage", "no container 'missing'", args="--from-container missing")
+
+    def test_a_shallow_clone_whose_remote_cannot_be_read(self, tmp_path: Path) -> None:
+        remote = self.app.bare_remote()
+        self.app = self.app.clone(tmp_path / "shallow", depth=1, tag="v1.2.3")
+        remote.rename(tmp_path / "away.git")
+        self.refused(9, "history", "shallow", "--history local")
+
+    def test_an_exact_tag_from_another_commit(self) -> None:
+        self.registry.put_image("acme/app", "1.2.3", {})
+        before = writes(self.registry)
+        done = self.run("publish", "-i", self.image, "--json", "--quiet", cwd=self.app.path)
+        assert_refused(done, 4, "conflict", "published already", "--overwrite")
+        assert writes(self.registry) == before
+
+    def test_an_unreachable_registry(self) -> None:
+        self.image = f"127.0.0.1:{free_port()}/acme/app"
+        self.refused(8, "push", "cannot be reached")
+
+    def test_a_build_that_fails_tells_the_end_of_its_log(self) -> None:
+        self.app.write(busybox_files('RUN echo "the reason"; exit 3\n'))
+        self.app.commit("fails")
+        self.app.git("tag", "--force", "v1.2.3")
+        done = self.run(
+            "publish", "-i", self.image, "--network", "none", "--json", "--quiet",
+            cwd=self.app.path,
+        )  # fmt: skip
+        assert done.returncode == 7, done
+        error = done.json["error"]
+        assert (error["code"], error["kind"]) == (7, "build")
+        assert "exit code: 3" in error["message"]
+        *log, message, hint = done.stderr.splitlines()
+        assert log == ["  | the reason"]
+        assert message == f"error: {error['message']}"
+        assert hint == f"hint: {error['hint']}"
+        assert writes(self.registry) == []
+
+
+@pytest.mark.parametrize("line", ["publish", "verify", "promote 1.2.3"])
+def test_a_wrong_password(
+    line: str, app: GitRepository, run: Run, start_registry: StartRegistry, home: Path
+) -> None:
+    registry = start_registry(auth="htpasswd")
+    (home / ".docker").mkdir()
+    wrong = {"auths": {registry.address: {"auth": "YWxpY2U6aHVudGVyMg=="}}}  # alice:hunter2
+    (home / ".docker" / "config.json").write_text(json.dumps(wrong))
+    image = f"{registry.address}/acme/app"
+    done = run(*line.split(), "-i", image, "--json", "--quiet", cwd=app.path)
+    assert_refused(done, 6, "auth", f"releasetag login {registry.address}")
+    assert "hunter2" not in done.stderr + done.stdout
+    assert writes(registry) == []
+
+
+@pytest.mark.parametrize("line", ["verify", "promote 1.2.3"])
+def test_an_unreachable_registry_needs_no_engine_to_say_so(
+    line: str, app: GitRepository, run: Run, tmp_path: Path
+) -> None:
+    image = f"127.0.0.1:{free_port()}/acme/app"
+    done = run(
+        *line.split(), "-i", image, "--json", "--quiet", cwd=app.path, env=no_engine(tmp_path)
+    )
+    assert_refused(done, 8, "push", "cannot be reached")
+
+
+def test_an_unwritable_output_of_github_actions_is_told(
+    app: GitRepository, run: Run, registry: RegistryServer, tmp_path: Path
+) -> None:
+    image = f"{registry.address}/acme/app"
+    env = {"GITHUB_OUTPUT": str(tmp_path / "missing" / "output")}
+    done = run("publish", "-i", image, "--json", "--quiet", cwd=app.path, env=env)
+    assert_refused(done, 2, "usage", "GITHUB_OUTPUT")
+    assert [item["status"] for item in done.json["published"]] == ["pushed"] * 3
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(app: GitRepository, home: Path) -> None:
+    process = start_cli("plan", "-i", "acme/app", cwd=app.path, home=home)
+    assert process.stdout
+    process.stdout.close()
+    assert process.stderr
+    assert process.stderr.read() == ""
+    assert process.wait() == 128 + signal.SIGPIPE

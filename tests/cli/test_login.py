@@ -1,0 +1,124 @@
+"""`releasetag login` and `logout`: checked first, stored as docker does, never shown."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from tests.conftest import Run, StartRegistry
+from tests.support.registry import PASSWORD, USERNAME, free_port
+from tests.support.run import clean_environ
+
+
+def stored(home: Path) -> dict[str, object]:
+    """What `docker login` would have stored."""
+    file = home / ".docker" / "config.json"
+    auths: dict[str, object] = json.loads(file.read_text())["auths"] if file.exists() else {}
+    return auths
+
+
+@pytest.mark.parametrize("auth", ["htpasswd", "token"])
+def test_credentials_are_checked_stored_used_and_removed(
+    auth: Literal["htpasswd", "token"],
+    start_registry: StartRegistry,
+    run: Run,
+    home: Path,
+    tmp_path: Path,
+) -> None:
+    registry = start_registry(auth=auth)
+    login = ("login", registry.address, "-u", USERNAME, "--password-stdin")
+    done = run(*login, cwd=tmp_path, stdin=f"{PASSWORD}\n")
+    assert done.returncode == 0, done
+    assert done.stdout == f"logged in to {registry.address}, stored in ~/.docker/config.json\n"
+    assert PASSWORD not in done.stdout + done.stderr
+    assert list(stored(home)) == [registry.address]
+    assert (home / ".docker" / "config.json").stat().st_mode & 0o077 == 0
+    out = run("logout", registry.address, "--json", cwd=tmp_path)
+    assert out.json == {"schema": 1, "registry": registry.address, "erased": True}
+    assert stored(home) == {}
+    again = run("logout", registry.address, cwd=tmp_path)
+    assert (again.returncode, again.stdout) == (0, f"not logged in to {registry.address}\n")
+
+
+@pytest.mark.parametrize("auth", ["htpasswd", "token"])
+def test_a_wrong_password_is_not_stored(
+    auth: Literal["htpasswd", "token"],
+    start_registry: StartRegistry,
+    run: Run,
+    home: Path,
+    tmp_path: Path,
+) -> None:
+    registry = start_registry(auth=auth)
+    done = run(
+        "login", registry.address, "-u", USERNAME, "--password-stdin", "--json", "--verbose",
+        cwd=tmp_path, stdin="hunter2",
+    )  # fmt: skip
+    assert done.returncode == 6, done
+    assert done.json["error"]["kind"] == "auth"
+    assert "hunter2" not in done.stdout + done.stderr
+    assert stored(home) == {}
+
+
+@pytest.mark.parametrize(
+    ("args", "stdin", "code", "said"),
+    [
+        (["--password-stdin"], "x", 2, "give one with --username"),
+        (["-u", "alice", "--password-stdin"], "", 2, "the password is empty"),
+        (["-u", "alice"], "x", 2, "there is no terminal"),
+        (["-u", "alice", "--password-stdin"], "x", 8, "cannot be reached"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_two_lines(
+    args: list[str], stdin: str, code: int, said: str, run: Run, home: Path, tmp_path: Path
+) -> None:
+    done = run("login", f"127.0.0.1:{free_port()}", *args, cwd=tmp_path, stdin=stdin)
+    assert done.returncode == code, done
+    assert said in done.stderr
+    assert [line.partition(": ")[0] for line in done.stderr.splitlines()] == ["error", "hint"]
+    assert stored(home) == {}
+
+
+def test_a_person_is_asked_and_the_password_is_not_shown(
+    start_registry: StartRegistry, home: Path, tmp_path: Path
+) -> None:
+    registry = start_registry(auth="htpasswd")
+    outer, inner = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "releasetag", "login", registry.address],
+        cwd=tmp_path,
+        env=clean_environ(home) | {"TERM": "xterm"},
+        stdin=inner,
+        stdout=inner,
+        stderr=inner,
+        start_new_session=True,
+        preexec_fn=lambda: os.close(outer),  # noqa: PLW1509 (no threads here)
+    )
+    os.close(inner)
+    shown = b""
+    for prompt, answer in ((b"Username: ", USERNAME), (b"Password: ", PASSWORD)):
+        while prompt not in shown:
+            shown += os.read(outer, 1024)
+        os.write(outer, f"{answer}\n".encode())
+    while b"logged in" not in shown:
+        shown += os.read(outer, 1024)
+    assert process.wait(20) == 0
+    os.close(outer)
+    assert PASSWORD.encode() not in shown
+    assert list(stored(home)) == [registry.address]
+
+
+def test_what_counts_before_the_stored_is_told(
+    start_registry: StartRegistry, run: Run, tmp_path: Path
+) -> None:
+    registry = start_registry(auth="htpasswd")
+    done = run(
+        "login", registry.address, "-u", USERNAME, "--password-stdin", "--quiet",
+        cwd=tmp_path, stdin=PASSWORD, env={"DOCKER_AUTH_CONFIG": '{"auths": {}}'},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith("warning: DOCKER_AUTH_CONFIG")

@@ -1,0 +1,128 @@
+"""`releasetag plan`: needs git alone, and is pure."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.parts import no_engine
+from tests.conftest import Run
+from tests.support.git import GitRepository
+from tests.support.registry import free_port
+
+
+@pytest.fixture
+def app(git_repository: GitRepository) -> GitRepository:
+    """v1.9.0, v2.0.1 and, checked out, the hotfix v1.9.1 and the prerelease v1.9.2-rc.1."""
+    for name in ("v1.9.0", "v2.0.1"):
+        git_repository.commit(name)
+        git_repository.tag(name)
+    git_repository.git("checkout", "--quiet", "v1.9.0")
+    git_repository.commit("rc")
+    git_repository.tag("v1.9.2-rc.1")
+    git_repository.git("checkout", "--quiet", "v1.9.0")
+    git_repository.commit("fix")
+    git_repository.tag("v1.9.1")
+    return git_repository
+
+
+def test_a_hotfix_of_an_old_line(app: GitRepository, run: Run) -> None:
+    done = run("plan", "-i", "acme/app", "-i", "ghcr.io/acme/app", cwd=app.path)
+    assert done.returncode == 0, done
+    assert done.stderr == ""
+    assert done.stdout == (
+        f"v1.9.1 at {app.head[:7]}: version 1.9.1, 4 releases known (local)\n"
+        "\n"
+        "  push  1.9.1   names this version\n"
+        "  push  1.9     highest stable release of 1.9\n"
+        "  keep  latest  stays at 2.0.1, which is higher\n"
+        "\n"
+        "  to acme/app\n"
+        "  to ghcr.io/acme/app\n"
+    )
+
+
+def test_a_prerelease_by_name(app: GitRepository, run: Run) -> None:
+    done = run("plan", "--git-tag", "v1.9.2-rc.1", "-t", "{version}", "-t", "{major}",
+               "-t", "{channel}", cwd=app.path)  # fmt: skip
+    assert done.returncode == 0, done
+    assert done.stdout.splitlines()[2:] == [
+        "  push  1.9.2-rc.1  names this version",
+        "  skip  1           a prerelease does not move it",
+        "  push  rc          highest prerelease of channel rc",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("images", "expected"),
+    [
+        (["acme/app", "b/c"], "acme/app:1.9.1\nacme/app:1.9\nb/c:1.9.1\nb/c:1.9\n"),
+        ([], "1.9.1\n1.9\n"),
+    ],
+)
+def test_quiet_is_what_to_push_a_line_each(
+    images: list[str], expected: str, app: GitRepository, run: Run
+) -> None:
+    options = [word for image in images for word in ("-i", image)]
+    done = run("plan", "--quiet", *options, cwd=app.path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, expected, "")
+
+
+def test_json_is_one_object_that_says_the_same(app: GitRepository, run: Run) -> None:
+    done = run("plan", "-i", "acme/app", "--json", cwd=app.path)
+    assert done.returncode == 0, done
+    assert done.stderr == ""
+    assert list(done.json) == [
+        "schema", "git_tag", "version", "revision", "prerelease", "history", "tags", "images",
+        "references",
+    ]  # fmt: skip
+    assert done.json["revision"] == app.head
+    assert [(tag["name"], tag["action"]) for tag in done.json["tags"]] == [
+        ("1.9.1", "push"),
+        ("1.9", "push"),
+        ("latest", "keep"),
+    ]
+
+
+def test_neither_an_engine_nor_a_registry_is_asked(
+    app: GitRepository, run: Run, tmp_path: Path
+) -> None:
+    image = f"127.0.0.1:{free_port()}/acme/app"
+    done = run("plan", "-i", image, cwd=app.path, env=no_engine(tmp_path))
+    assert done.returncode == 0, done
+
+
+def test_twice_the_same(app: GitRepository, run: Run) -> None:
+    first, second = (run("plan", "--json", cwd=app.path) for _ in range(2))
+    assert first.stdout == second.stdout
+
+
+def test_a_component_is_chosen_by_the_prefix_of_its_git_tag(
+    git_repository: GitRepository, run: Run
+) -> None:
+    git_repository.write(
+        {
+            "releasetag.toml": '[[components]]\nname = "api"\ntag-prefix = "api/v"\n'
+            'images = ["acme/api"]\n[[components]]\nname = "web"\ntag-prefix = "web/v"\n'
+            'images = ["acme/web"]\n'
+        }
+    )
+    git_repository.commit()
+    git_repository.tag("api/v1.2.3")
+    git_repository.tag("web/v9.0.0")
+    done = run("plan", "--git-tag", "api/v1.2.3", "--json", cwd=git_repository.path)
+    assert done.returncode == 0, done
+    assert done.json["references"] == ["acme/api:1.2.3", "acme/api:1.2", "acme/api:latest"]
+    both = run("plan", cwd=git_repository.path)
+    assert both.returncode == 2, both
+    assert "api/v1.2.3, web/v9.0.0" in both.stderr
+
+
+def test_a_remote_that_does_not_answer_is_a_warning_on_standard_error(
+    app: GitRepository, run: Run, tmp_path: Path
+) -> None:
+    app.git("remote", "add", "origin", str(tmp_path / "missing.git"))
+    done = run("plan", "--json", cwd=app.path)
+    assert done.returncode == 0, done
+    assert done.json["history"]["source"] == "local"
+    assert done.stderr.startswith("warning: ")
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,156 @@
+"""`releasetag verify`: what the registries serve against the history, with no engine."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.parts import LABEL, no_engine, put_release, writes
+from tests.conftest import Run
+from tests.support.git import GitRepository
+from tests.support.registry import RegistryServer
+
+
+@pytest.fixture
+def app(git_repository: GitRepository) -> GitRepository:
+    """The releases v1.9.0, v1.9.1, v2.0.0 and the prerelease v2.1.0-rc.1."""
+    for name in ("v1.9.0", "v1.9.1", "v2.0.0", "v2.1.0-rc.1"):
+        git_repository.commit(name)
+        git_repository.tag(name)
+    return git_repository
+
+
+@pytest.fixture
+def image(registry: RegistryServer) -> str:
+    """The repository."""
+    return f"{registry.address}/acme/app"
+
+
+def statuses(found: object) -> dict[str, tuple[str, str | None, str]]:
+    """Expected, actual and status of every tag of the one repository in the JSON."""
+    assert isinstance(found, dict)
+    (repository,) = found["repositories"]
+    return {t["name"]: (t["expected"], t["actual"], t["status"]) for t in repository["tags"]}
+
+
+def test_all_is_as_it_should_be(
+    app: GitRepository, run: Run, registry: RegistryServer, image: str, tmp_path: Path
+) -> None:
+    put_release(registry, "1.9.0")
+    put_release(registry, "1.9.1", "1.9")
+    put_release(registry, "2.0.0", "2.0", "latest")
+    put_release(registry, "2.1.0-rc.1")
+    before = writes(registry)
+    done = run("verify", "-i", image, cwd=app.path, env=no_engine(tmp_path))
+    assert done.returncode == 0, done
+    assert done.stderr == ""
+    assert done.stdout == (
+        f"{image}\n"
+        "  ok  2.0     names 2.0.0\n"
+        "  ok  latest  names 2.0.0\n"
+        "  ok  1.9     names 1.9.1\n"
+    )
+    assert writes(registry) == before
+    quiet = run("verify", "-i", image, "-q", cwd=app.path)
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+
+
+def test_a_tag_that_names_a_lower_version_is_drift_and_exit_code_1(
+    app: GitRepository, run: Run, registry: RegistryServer, image: str
+) -> None:
+    put_release(registry, "1.9.0", "1.9")
+    put_release(registry, "1.9.1")
+    put_release(registry, "2.0.0", "2.0")
+    put_release(registry, "2.1.0-rc.1", "latest")
+    done = run("verify", "-i", image, "--json", cwd=app.path)
+    assert done.returncode == 1, done
+    assert "error" not in done.json
+    assert statuses(done.json) == {
+        "2.0": ("2.0.0", "2.0.0", "ok"),
+        "latest": ("2.0.0", "2.1.0-rc.1", "drift"),
+        "1.9": ("1.9.1", "1.9.0", "drift"),
+    }
+    quiet = run("verify", "-i", image, "--quiet", cwd=app.path)
+    assert quiet.returncode == 1
+    assert quiet.stdout == (
+        f"{image}\n"
+        "  drift  latest  names 2.1.0-rc.1 and should name 2.0.0\n"
+        "  drift  1.9     names 1.9.0 and should name 1.9.1\n"
+    )
+
+
+def test_a_tag_that_is_not_there_is_missing_and_exit_code_1(
+    app: GitRepository, run: Run, registry: RegistryServer, image: str
+) -> None:
+    put_release(registry, "2.0.0", "2.0")
+    done = run("verify", "-i", image, "--json", cwd=app.path)
+    assert done.returncode == 1, done
+    assert statuses(done.json)["latest"] == ("2.0.0", None, "missing")
+
+
+def test_a_release_that_was_never_pushed_is_no_drift(
+    app: GitRepository, run: Run, registry: RegistryServer, image: str
+) -> None:
+    # As a publish of an old line leaves it: latest waits for 2.0.0.
+    put_release(registry, "1.9.1", "1.9")
+    done = run("verify", "-i", image, "--json", cwd=app.path)
+    assert done.returncode == 0, done
+    assert statuses(done.json) == {
+        "1.9": ("1.9.1", "1.9.1", "ok"),
+        "latest": ("2.0.0", None, "unpublished"),
+        "2.1.0-rc.1": ("2.1.0-rc.1", None, "unpublished"),
+        "2.0.0": ("2.0.0", None, "unpublished"),
+        "1.9.0": ("1.9.0", None, "unpublished"),
+    }
+
+
+def test_an_image_without_labels_is_known_by_its_digest(
+    app: GitRepository, run: Run, registry: RegistryServer, image: str
+) -> None:
+    for tag in ("2.0.0", "2.0"):
+        registry.put_image("acme/app", tag, {})
+    stranger = registry.put_image("acme/app", "latest", {"some": "thing"})
+    done = run("verify", "-i", image, "--json", cwd=app.path)
+    assert done.returncode == 1, done
+    assert statuses(done.json)["2.0"] == ("2.0.0", "2.0.0", "ok")
+    assert statuses(done.json)["latest"] == ("2.0.0", stranger, "drift")
+
+
+def test_a_label_that_an_image_inherited_does_not_make_it_right(
+    app: GitRepository, run: Run, registry: RegistryServer, image: str
+) -> None:
+    put_release(registry, "2.0.0", "2.0")
+    inherited = {f"{LABEL}version": "2.0.0", "other": "image"}
+    other = registry.put_image("acme/app", "latest", inherited)
+    done = run("verify", "-i", image, "--json", cwd=app.path)
+    assert done.returncode == 1, done
+    assert statuses(done.json)["latest"] == ("2.0.0", other, "drift")
+
+
+def test_a_yanked_version_counts_for_no_one(
+    app: GitRepository, run: Run, registry: RegistryServer, image: str
+) -> None:
+    put_release(registry, "2.0.0", "2.0")
+    put_release(registry, "1.9.1", "1.9", "latest")
+    done = run("verify", "-i", image, "--ignore", "2.0.0", "--json", cwd=app.path)
+    assert done.returncode == 0, done
+    assert statuses(done.json)["latest"] == ("1.9.1", "1.9.1", "ok")
+
+
+def test_every_repository_is_looked_at_and_one_that_drifts_is_enough(
+    app: GitRepository, run: Run, registry: RegistryServer, second_registry: RegistryServer
+) -> None:
+    put_release(registry, "2.0.0", "2.0", "latest")
+    put_release(second_registry, "2.0.0", "2.0", path="team/app")
+    images = [f"{registry.address}/acme/app", f"{second_registry.address}/team/app"]
+    done = run("verify", "-i", images[0], "-i", images[1], "--json", cwd=app.path)
+    assert done.returncode == 1, done
+    assert [each["repository"] for each in done.json["repositories"]] == images
+
+
+def test_a_repository_of_which_nothing_is_known(
+    git_repository: GitRepository, run: Run, image: str
+) -> None:
+    git_repository.commit()
+    done = run("verify", "-i", image, cwd=git_repository.path)
+    assert done.returncode == 0, done
+    assert done.stdout == f"{image}\n  no release is known\n"
