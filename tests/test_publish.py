@@ -34,7 +34,7 @@ def release(app: GitRepository, name: str, content: str | None = None) -> None:
 
 def names(registry: RegistryServer, repository: str = "acme/app") -> dict[str, str]:
     """What every tag of a repository names, asked without the program's own client."""
-    return {tag: registry.digest(repository, tag) for tag in registry.tags(repository)}
+    return {tag: registry.digest(repository, tag) or "" for tag in registry.tags(repository)}
 
 
 def versions(registry: RegistryServer, repository: str = "acme/app") -> dict[str, str]:
@@ -284,7 +284,7 @@ def test_a_failed_step_is_in_the_error_and_nothing_is_pushed(
     assert registry.tags("acme/app") == []
 
 
-# Gates ----------------------------------------------------------------------------------------------
+# Gates --------------------------------------------------------------------------------------------
 
 
 def gate(directory: Path, script: str) -> str:
@@ -347,7 +347,7 @@ def test_a_gate_runs_without_a_shell(
     assert not (tmp_path / "pwned").exists()
 
 
-# Second witness -------------------------------------------------------------------------------------
+# Second witness -----------------------------------------------------------------------------------
 
 
 def test_a_higher_version_that_git_does_not_know_keeps_its_tag(
@@ -375,7 +375,7 @@ def test_a_label_alone_keeps_no_tag_and_neither_does_a_yanked_version(
     assert versions(registry)["latest"] == "1.2.3"
 
 
-# Credentials ----------------------------------------------------------------------------------------
+# Credentials --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
@@ -451,7 +451,7 @@ def test_no_secret_is_in_any_output_or_in_the_image(
     assert secret.encode() not in saved + history
 
 
-# Concurrency ----------------------------------------------------------------------------------------
+# Concurrency --------------------------------------------------------------------------------------
 
 
 def test_a_higher_release_published_between_look_and_move_gets_its_tags_back(

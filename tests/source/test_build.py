@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import Run
 from tests.support.engine import Engine, PrivateEngine
 from tests.support.git import GitRepository
-from tests.support.image import busybox_files, scratch_files
+from tests.support.image import BUSYBOX, busybox_files, scratch_files
 from tests.support.registry import RegistryServer
 
 
@@ -108,8 +108,8 @@ def test_what_a_build_lacks_is_said_in_its_own_words(
 def test_a_dockerfile_outside_and_an_ignored_one_are_not_in_the_image(
     git_repository: GitRepository, run: Run, engine: Engine
 ) -> None:
-    names = 'RUN ["/bin/busybox", "sh", "-c", "echo names: $(/bin/busybox find /in | sort)"]\n'
-    dockerfile = f'FROM scratch\nCOPY busybox /bin/busybox\nRUN ["/bin/busybox", "--install", "-s", "/bin"]\nCOPY . /in/\n{names}'
+    list_names = "echo names: $(find /in | sort)"
+    dockerfile = f'{BUSYBOX}COPY . /in/\nRUN ["/bin/sh", "-c", "{list_names}"]\n'
     files = {
         "ctx/busybox": busybox_files()["busybox"],
         "ctx/Dockerfile": dockerfile,

@@ -46,7 +46,8 @@ def test_buildx_builds_once_and_its_attestations_are_under_every_tag(
     second_registry: RegistryServer,
 ) -> None:
     args = (
-        "publish", "-i", f"{registry.address}/acme/app", "-i", f"{second_registry.address}/acme/app",
+        "publish", "-i", f"{registry.address}/acme/app",
+        "-i", f"{second_registry.address}/acme/app",
         "--builder", "buildx:default", "--platform", "linux/amd64,linux/arm64", "--json",
     )  # fmt: skip
     env = docker_28.environ | docker_command

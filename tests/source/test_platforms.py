@@ -29,7 +29,7 @@ def app(git_repository: GitRepository) -> GitRepository:
 
 def tags(registry: RegistryServer) -> dict[str, str]:
     """What every tag names."""
-    return {tag: registry.digest("acme/app", tag) for tag in registry.tags("acme/app")}
+    return {tag: registry.digest("acme/app", tag) or "" for tag in registry.tags("acme/app")}
 
 
 def children(registry: RegistryServer, tag: str) -> dict[str, str]:
