@@ -24,7 +24,10 @@ def test_layers_come_from_an_inline_cache_in_the_registry(
     run: Run,
     registry: RegistryServer,
 ) -> None:
-    step = 'RUN ["/bin/busybox", "sh", "-c", "echo slow step"]\nARG LAST\nRUN ["/bin/sh", "-c", "true"]\n'
+    step = (
+        'RUN ["/bin/busybox", "sh", "-c", "echo slow step"]\n'
+        'ARG LAST\nRUN ["/bin/sh", "-c", "true"]\n'
+    )
     released(git_repository, "v1.2.3", busybox_files(step))
     image = f"{registry.address}/acme/app"
     args = ("publish", "-i", image, "--network", "none", "--builder", "buildkit")
