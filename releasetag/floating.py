@@ -122,14 +122,26 @@ def _name(template: Template, version: Version, there: Served) -> str | None:
     return None
 
 
-def put(registries: Registries, reference: Reference, manifest: Manifest) -> Published:
-    """Put a manifest under an exact tag, unless it is there already, and see that it is served.
+def put(
+    registries: Registries, reference: Reference, manifest: Manifest, *, replace: bool
+) -> Published:
+    """Put a manifest under a tag, unless it is there already, and see that it is served.
+
+    Args:
+        replace: whether the tag may name another image now.
 
     Raises:
-        ConflictError: the registry serves another digest under the tag than it was given.
+        ConflictError: it does and may not, or the registry serves another digest under the tag
+            than it was given.
     """
-    if registries.digest(reference) == manifest.digest:
+    there = registries.digest(reference)
+    if there == manifest.digest:
         return Published(reference, manifest.digest, "unchanged")
+    if there is not None and not replace:
+        raise ConflictError(
+            f"{reference} was published meanwhile as {there}, and this is {manifest.digest}",
+            "see who publishes the same version, or replace it with --overwrite",
+        )
     registries.put_manifest(reference, manifest)
     now = registries.digest(reference)
     if now != manifest.digest:

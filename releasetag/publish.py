@@ -107,7 +107,7 @@ class _Publish:
         build, manifest = self._exact(origin, reused=found is not None)
         plan = self._fence()
         self._gates(gates, plan, manifest)
-        self._settle(self._move(plan, manifest), known)
+        self._settle(self._move(plan, manifest), plan, manifest, known)
         return build
 
     def _engine_only(self) -> Build:
@@ -241,7 +241,7 @@ class _Publish:
             there = reference.repository.at(manifest.digest)
             if registries.digest(there) is None:
                 registries.copy(origin, reference.repository)
-            return put(registries, reference, manifest)
+            return put(registries, reference, manifest, replace=self.plan.settings.overwrite)
 
         missing = [reference for reference in self._exact_references() if reference not in done]
         self._each(lambda reference: self._told(reference, copy), missing)
@@ -329,62 +329,89 @@ class _Publish:
             self.report.published(Published(reference, digest, "kept", reason))
 
     def _settle(
-        self, moved: Sequence[PlannedTag], known: Mapping[Repository, frozenset[str]]
+        self,
+        moved: Sequence[PlannedTag],
+        plan: Plan,
+        manifest: Manifest,
+        known: Mapping[Repository, frozenset[str]],
     ) -> None:
-        """Give tags back that this run took from a higher release by a hair's breadth.
+        """Look at the tags that this run moved once more, and give back what is another's.
 
         Registries have no compare-and-swap: another run may have moved a tag up, and this one
-        moved it down again a moment later. That other release is in the history by now, or its
-        exact tag has come into the repository.
+        moved it down again a moment later, or the other way round. That other release is in the
+        history by now, or its exact tag has come into a repository.
+
+        Args:
+            plan: as it was at the fence.
+            known: the tags of every repository before this run did anything.
         """
         for _ in range(_SETTLE_ROUNDS if moved else 0):
             try:
                 plan = self._plan_again()
             except HistoryError as error:
                 self.report.warn(f"the history could not be read a last time: {error.message}")
-                return
-            give_back = partial(self._give_back, moved=moved, plan=plan, known=known)
-            given = self._each(give_back, list(known))
-            if not any(changed for _, changed in given):
+            appeared = self._each(partial(self._appeared, plan=plan, known=known), list(known))
+            releases = [*plan.history, *(release for _, some in appeared for release in some)]
+            changed = [self._settle_tag(tag, plan, manifest, releases) for tag in moved]
+            if not any(changed):
                 return
 
-    def _give_back(
-        self,
-        repository: Repository,
-        moved: Sequence[PlannedTag],
-        plan: Plan,
-        known: Mapping[Repository, frozenset[str]],
+    def _settle_tag(
+        self, tag: PlannedTag, plan: Plan, manifest: Manifest, releases: Sequence[Release]
     ) -> bool:
-        """Give a repository's tags to a higher release that is published; whether any moved."""
+        """Have a tag name the highest release that is published; whether it moved anywhere."""
+        own = plan.release.version
+        higher = [r for r in releases if r.version > own]
+        while top := highest_in_scope(tag.template, own, higher):
+            if there := self._published(top, plan):
+                plan, manifest = replace(plan, release=top), there
+                break
+            # It is on its way, and its own run moves the tag when it is there.
+            higher = [r for r in higher if r.version < top.version]
+        move_one = partial(self._move_one, tag=tag, plan=plan, manifest=manifest)
+        done = self._each(move_one, [r.tagged(tag.name) for r in plan.repositories])
+        for _, item in done:
+            if plan.release.version != own:
+                reason = f"{plan.release.version} was published meanwhile, which is higher"
+                item = replace(item, status="kept", reason=reason)
+            if item.status != "unchanged":
+                self.report.published(item)
+        return any(item.status == "pushed" for _, item in done)
+
+    def _published(self, release: Release, plan: Plan) -> Manifest | None:
+        """Another release's image, if it is in place so that floating tags may name it."""
         registries = self.tools.registries
-        releases = [*plan.history, *self._appeared(repository, plan, known[repository])]
-        changed = False
-        for tag in moved:
-            top = highest_in_scope(tag.template, plan.release.version, releases)
-            if top is None or top.version <= plan.release.version:
-                continue
-            exact = exact_names(plan.settings.tags, top)[0]
-            manifest = registries.manifest(repository.tagged(exact))
-            if manifest is None:
-                continue  # its own run will move the tag
-            reference = repository.tagged(tag.name)
-            item = self._move_one(reference, tag, replace(plan, release=top), manifest)
-            changed |= item.status == "pushed"
-            reason = f"{top.version} was published meanwhile, which is higher"
-            self.report.published(replace(item, status="kept", reason=reason))
-        return changed
+        names = exact_names(plan.settings.tags, release)
+        first = plan.repositories[0]
+        manifest = registries.manifest(first.tagged(names[0])) if names else None
+        if manifest is None:
+            return None
+        exact = [r.tagged(name) for r in plan.repositories for name in names]
+        if any(digest != manifest.digest for _, digest in self._each(registries.digest, exact)):
+            return None
+        if not plan.settings.gates:
+            return manifest
+        # Only its own run knows that the gates let it pass. It moves floating tags after that, and
+        # this run can have taken no more than one of them in every repository.
+        floats = [r.tagged(tag.name) for r in plan.repositories for tag in self.plan.floating]
+        if any(digest == manifest.digest for _, digest in self._each(registries.digest, floats)):
+            return manifest
+        return None
 
     def _appeared(
-        self, repository: Repository, plan: Plan, before: frozenset[str]
+        self, repository: Repository, plan: Plan, known: Mapping[Repository, frozenset[str]]
     ) -> list[Release]:
         """Releases whose exact tag came into a repository since this run began."""
         ignored = {str(version) for version in plan.settings.ignore}
         mine = {tag.name for tag in plan.tags}
         found = []
         for name in self.tools.registries.tags(repository):
-            if name in before or name in mine:
+            if name in known[repository] or name in mine:
                 continue
-            there = served(self.tools.registries, repository.tagged(name))
+            try:
+                there = served(self.tools.registries, repository.tagged(name))
+            except PushError:
+                continue  # no image: a gate may have put a signature there
             if there is None or there.version is None or str(there.version) in ignored:
                 continue
             release = Release("", there.version, there.revision)
