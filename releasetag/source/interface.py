@@ -1,6 +1,7 @@
 """What a publish may ask of the image of a release, wherever it comes from."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ def open_tools(environ: Mapping[str, str]) -> "Iterator[Tools]":
         yield Tools(connect, registries, find, environ, time.monotonic)
 
 
-class ImageSource:
+class ImageSource(ABC):
     """The image of one release: checked first, made once, pushed by the engine.
 
     A subclass says how it is made; what the engine does with an image that it has is here.
@@ -125,9 +126,9 @@ class ImageSource:
                 self.tag(repository.tagged(tag.name))
         return self._image_id
 
+    @abstractmethod
     def _make(self) -> str:
         """Make the image; gives what `make` gives."""
-        raise NotImplementedError  # every subclass has its own
 
     def tag(self, reference: Reference) -> None:
         """Tag the image in the engine, if this run has made it there."""
