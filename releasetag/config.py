@@ -6,12 +6,13 @@ higher layer wins: options, environment (``RELEASETAG_…``), ``releasetag.toml`
 """
 
 import difflib
+import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar
 
 from releasetag.errors import UsageError
 from releasetag.history import HISTORY_MODES, HistoryMode
@@ -19,11 +20,12 @@ from releasetag.reference import Repository, parse_repository
 from releasetag.template import DEFAULT_TEMPLATES, Template, parse_template
 from releasetag.version import Version, parse_version, version_of
 
-Builder = Literal["auto", "buildkit", "classic"]
-BUILDERS: tuple[str, ...] = get_args(Builder)
+BUILDERS = ("auto", "buildkit", "classic", "buildx")  # or buildx:NAME
 
 FILE_NAME = "releasetag.toml"
 _ENVIRONMENT_PREFIX = "RELEASETAG_"
+
+Parsed = TypeVar("Parsed")
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,10 @@ class Settings:
     file: Path | None = None
     target: str | None = None
     platforms: tuple[str, ...] = ()
-    # Values may be secrets, against all advice: they are kept out of the text form.
+    # Secrets may stand in these, against all advice: they are kept out of the text form.
     build_args: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     labels: Mapping[str, str | None] = field(default_factory=dict, repr=False)
-    secrets: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = field(default=(), repr=False)
     ssh: tuple[str, ...] = ()
     cache_from: tuple[str, ...] = ()
     no_cache: bool = False
@@ -69,8 +71,8 @@ class Settings:
     allow_dirty: bool = False
     jobs: int = 4
     metadata_file: Path | None = None
-    gates: tuple[str, ...] = ()
-    # Where relative paths on the command line and in the environment begin.
+    gates: tuple[str, ...] = field(default=(), repr=False)
+    # What is built where no context is given.
     base: Path = Path()
 
 
@@ -112,14 +114,24 @@ class _Setting:
     convert: Callable[[Any, str], Any] | None = None
 
 
-def _images(values: Sequence[str], _where: str) -> tuple[Repository, ...]:
-    return tuple(dict.fromkeys(map(parse_repository, values)))
+def _images(values: Sequence[str], where: str) -> tuple[Repository, ...]:
+    return _parsed(parse_repository, values, where)
 
 
 def _templates(values: Sequence[str], where: str) -> tuple[Template, ...]:
     if not values:
         raise UsageError(f"{where}: no tag template", "give at least one, such as {version}")
-    return tuple(dict.fromkeys(map(parse_template, values)))
+    return _parsed(parse_template, values, where)
+
+
+def _parsed(
+    parse: Callable[[str], Parsed], values: Sequence[str], where: str
+) -> tuple[Parsed, ...]:
+    """What the values mean, each once; an error says where the value stands."""
+    try:
+        return tuple(dict.fromkeys(map(parse, values)))
+    except UsageError as error:
+        raise UsageError(f"{where}: {error.message}", error.hint) from None
 
 
 def _versions(values: Sequence[str], where: str) -> tuple[Version, ...]:
@@ -147,7 +159,7 @@ def _choice(choices: Sequence[str]) -> Callable[[str, str], str]:
 
 
 def _builder(value: str, where: str) -> str:
-    return value if value.startswith("buildx:") else _choice([*BUILDERS, "buildx"])(value, where)
+    return value if value.startswith("buildx:") else _choice(BUILDERS)(value, where)
 
 
 def _platforms(values: Sequence[str], where: str) -> tuple[str, ...]:
@@ -217,6 +229,7 @@ def load(
     environ: Mapping[str, str],
     base: Path,
     root: Path,
+    cwd: Path | None = None,
 ) -> Configuration:
     """Settings from all layers.
 
@@ -224,17 +237,20 @@ def load(
         options: what the command line gave, by the setting's name; None where it gave nothing;
             ``config`` names the file.
         environ: the environment.
-        base: the directory in which relative paths of options and environment begin, and in
-            which a file is looked for first.
+        base: the directory that is built where no context is given, and in which a file is
+            looked for first.
         root: the work tree's top level, in which a file is looked for second.
+        cwd: the directory in which relative paths of options and environment begin; None means
+            `base`.
 
     Raises:
         UsageError: a value that cannot be, naming the option, variable, or file and key.
     """
+    cwd = cwd or base
     given = {k: v for k, v in options.items() if v not in (None, [])}
     config = given.pop("config", None) or environ.get(f"{_ENVIRONMENT_PREFIX}CONFIG") or None
-    file_layer, components = _file_layers(Path(config) if config else None, base, root)
-    upper = [_environment_layer(environ, base), _option_layer(given, base)]
+    file_layer, components = _file_layers(Path(config) if config else None, cwd, base, root)
+    upper = [_environment_layer(environ, cwd), _option_layer(given, cwd)]
     default = _settings([file_layer, *upper], base)
     if any("tag_prefix" in layer for layer in upper):
         # A prefix from above the file does not rename the components: it chooses one.
@@ -278,7 +294,7 @@ def option_name(name: str) -> str:
     return "--" + singular.get(name, name).replace("_", "-")
 
 
-def _option_layer(options: Mapping[str, Any], base: Path) -> _Layer:
+def _option_layer(options: Mapping[str, Any], cwd: Path) -> _Layer:
     layer: _Layer = {}
     for name, value in options.items():
         where = option_name(name)
@@ -286,9 +302,9 @@ def _option_layer(options: Mapping[str, Any], base: Path) -> _Layer:
         if kind == "map":
             value = _pairs(value, where)
         elif kind == "path":
-            value = _path(name, value, base)
+            value = _path(name, value, cwd)
         elif kind == "number":
-            value = _from_text(name, str(value), where, base)
+            value = _from_text(name, str(value), where, cwd)
         elif kind == "list" and name == "platforms":
             value = [part for item in value for part in _split(item)]
         layer[name] = _convert(name, value, where)
@@ -298,17 +314,17 @@ def _option_layer(options: Mapping[str, Any], base: Path) -> _Layer:
 # Environment --------------------------------------------------------------------------------------
 
 
-def _environment_layer(environ: Mapping[str, str], base: Path) -> _Layer:
+def _environment_layer(environ: Mapping[str, str], cwd: Path) -> _Layer:
     layer: _Layer = {}
     for name in _SETTINGS:
         variable = _ENVIRONMENT_PREFIX + name.upper()
         # A step of GitHub Actions passes an input that was not given as an empty string.
         if text := environ.get(variable, "").strip():
-            layer[name] = _convert(name, _from_text(name, text, variable, base), variable)
+            layer[name] = _convert(name, _from_text(name, text, variable, cwd), variable)
     return layer
 
 
-def _from_text(name: str, text: str, where: str, base: Path) -> Any:
+def _from_text(name: str, text: str, where: str, cwd: Path) -> Any:
     match _SETTINGS[name].kind:
         case "list":
             return _split(text)
@@ -323,15 +339,16 @@ def _from_text(name: str, text: str, where: str, base: Path) -> Any:
                 raise UsageError(f"{where}: {text!r} is not a number", "give a whole number")
             return int(text)
         case "path":
-            return _path(name, text, base)
+            return _path(name, text, cwd)
         case _:
             return text
 
 
-def _path(name: str, text: str, base: Path) -> Path:
+def _path(name: str, text: str, cwd: Path) -> Path:
     """As `docker build` has it, a Dockerfile is named from where one is, or from the context."""
-    path = base / text
-    return Path(text) if name == "file" and not path.exists() else path
+    path = cwd / text
+    # Unlike Path.exists, this raises nothing; whoever opens the file says what is wrong.
+    return Path(text) if name == "file" and not os.path.exists(path) else path  # noqa: PTH110
 
 
 def _split(text: str) -> list[str]:
@@ -359,8 +376,10 @@ def _pairs(items: Sequence[str], where: str) -> dict[str, str | None]:
 # File ---------------------------------------------------------------------------------------------
 
 
-def _file_layers(named: Path | None, base: Path, root: Path) -> tuple[_Layer, list[_Layer]]:
-    found = _find_file(named, base, root)
+def _file_layers(
+    named: Path | None, cwd: Path, base: Path, root: Path
+) -> tuple[_Layer, list[_Layer]]:
+    found = _find_file(named, cwd, base, root)
     if found is None:
         return {}, []
     path, where, table = found
@@ -388,10 +407,10 @@ def _file_layers(named: Path | None, base: Path, root: Path) -> tuple[_Layer, li
 
 
 def _find_file(
-    named: Path | None, base: Path, root: Path
+    named: Path | None, cwd: Path, base: Path, root: Path
 ) -> tuple[Path, str, dict[str, Any]] | None:
     if named is not None:
-        path = base / named
+        path = cwd / named
         table = _read(path)
         if table is None:
             raise UsageError(
@@ -445,7 +464,7 @@ def _file_layer(table: Mapping[str, Any], where: str, directory: Path, more: set
             )
         place = f"{where}: {key}"
         plain = _from_toml(_SETTINGS[name], value, place)
-        if name in {"context", "metadata_file"}:
+        if name == "context":
             plain = directory / plain
         elif name == "file":
             plain = Path(plain)

@@ -21,13 +21,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from releasetag.errors import AuthError, UsageError
-from releasetag.reference import DOCKER_HUB
+from releasetag.reference import DOCKER_HUB, DOCKER_HUB_HOST
 
-# The address under which every Docker tool keeps what it knows about Docker Hub.
-_HUB_SERVER = "https://index.docker.io/v1/"
-_HUB_HOSTS = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
+HUB_SERVER = "https://index.docker.io/v1/"
+"""The address under which every Docker tool keeps what it knows about Docker Hub."""
+
+_HUB_HOSTS = frozenset({DOCKER_HUB, "index.docker.io", DOCKER_HUB_HOST})
 # What the browser login of the docker command line keeps beside it; logging out takes these along.
-_HUB_TOKENS = (f"{_HUB_SERVER}access-token", f"{_HUB_SERVER}refresh-token")
+_HUB_TOKENS = (f"{HUB_SERVER}access-token", f"{HUB_SERVER}refresh-token")
 
 # No other path than these: registry.example.com/team is what GitLab and Podman call the
 # credentials of one team, which are not to be shown to the others.
@@ -169,7 +170,7 @@ def erase_credentials(registry: str, environ: Mapping[str, str]) -> bool:
     # Read before anything is removed, so that a broken setting changes nothing.
     helper = _configured_helper(config, server)
     auths = _table(config, "auths")
-    beside = _HUB_TOKENS if server == _HUB_SERVER else (f"https://{server}", f"http://{server}")
+    beside = _HUB_TOKENS if server == HUB_SERVER else (f"https://{server}", f"http://{server}")
     gone = [key for key in auths if key in beside or _server(key) == server]
     if gone:
         _write_auths(config, {key: auths[key] for key in auths if key not in gone})
@@ -191,11 +192,11 @@ def _server(key: str) -> str:
     if match is None:
         return key
     host = match[1].lower()
-    return _HUB_SERVER if host in _HUB_HOSTS else host
+    return HUB_SERVER if host in _HUB_HOSTS else host
 
 
 def _shown(server: str) -> str:
-    return DOCKER_HUB if server == _HUB_SERVER else server
+    return DOCKER_HUB if server == HUB_SERVER else server
 
 
 def _spellings(table: Mapping[str, object], server: str) -> list[str]:

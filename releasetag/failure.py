@@ -12,6 +12,8 @@ replaced. ``lasting``: it fails the next time as well. ``passing``: worth trying
 
 PASSING_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 
+_FULL = "no space left"
+
 # In order: the first that is found decides. A refusal to replace a tag comes before "denied", with
 # which some registries introduce it; a full disk before the server error that carries it.
 _WORDS: tuple[tuple[Kind, str], ...] = (
@@ -19,7 +21,7 @@ _WORDS: tuple[tuple[Kind, str], ...] = (
     # to 'app:1.2' configured as immutable"; Docker Hub and Google: "… tag immutability …";
     # Alibaba: "The requested tag already exists and cannot be overwritten".
     ("immutable", r"immutab|cannot be overwrit|may not be overwrit"),
-    ("lasting", r"no space left|name[ _]unknown|manifest[ _]unknown|blob[ _]unknown"),
+    ("lasting", rf"{_FULL}|name[ _]unknown|manifest[ _]unknown|blob[ _]unknown"),
     # Before "denied": a registry that counts pulls denies what is one too many.
     ("passing", r"too ?many ?requests|rate ?limit|slow ?down|throttl"),
     (
@@ -46,12 +48,13 @@ def kind_of(message: str, status: int = 0) -> Kind:
     Args:
         message: the registry's or the engine's words; unknown words mean ``lasting``.
         status: the HTTP status, if it is known (RFC 9110); 0 if not. It weighs more than words,
-            but for a refusal to replace a tag, which registries send as 400, 403, 409 or 412.
+            but for a refusal to replace a tag, which registries send as 400, 403, 409 or 412, and
+            for a full disk, of which they say 500.
     """
     found: Kind = next(
         (kind for kind, words in _WORDS if re.search(words, message, re.IGNORECASE)), "lasting"
     )
-    if not status or found == "immutable":
+    if not status or found == "immutable" or _FULL in message.lower():
         return found
     if status in {401, 403}:
         return "auth"

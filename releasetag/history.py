@@ -81,7 +81,13 @@ def open_work_tree(path: Path, environ: Mapping[str, str]) -> WorkTree:
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     import git
 
-    if not path.is_dir():
+    try:
+        is_directory = path.is_dir()
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be looked at: {error.strerror}", "name a git work tree"
+        ) from None
+    if not is_directory:
         raise UsageError(f"{path} is not a directory", "name a git work tree")
     try:
         repository = git.Repo(path, search_parent_directories=True)
@@ -179,7 +185,7 @@ def read_git_tags(tree: WorkTree, mode: HistoryMode, remote: str) -> GitTags:
                 f"there is no git remote {remote!r}",
                 "name one of `git remote` with --remote, or use --history local",
             )
-        unknown = "the clone is shallow and has no remote" if shallow else ""
+        unknown = "there is no git remote to ask" if shallow else ""
         if others:
             unknown = f"none of the git remotes {', '.join(others)} is called origin"
         return GitTags(local, "local", unknown, shallow, mode, remote)
@@ -287,11 +293,13 @@ def _git(tree: WorkTree, *arguments: str, fails: str | None = None) -> str:
     except git.GitCommandNotFound:
         raise UsageError("git is not installed", "install git and run again") from None
     except git.GitCommandError as error:
+        # The library puts this around it.
+        stderr = str(error.stderr).strip().removeprefix("stderr: '").removesuffix("'")
         if fails is not None and error.status == 1:
             return fails
-        if fails is not None and "dubious ownership" not in str(error.stderr):
+        if fails is not None and "dubious ownership" not in stderr:
             return fails
-        raise _refused(tree, str(error.stderr)) from None
+        raise _refused(tree, stderr) from None
 
 
 def _refused(tree: WorkTree, stderr: str) -> ReleasetagError:
@@ -304,8 +312,8 @@ def _refused(tree: WorkTree, stderr: str) -> ReleasetagError:
 
 
 def _last_line(text: str) -> str:
-    """The line of git's that says why, without what the library puts around it."""
-    lines = [line.strip().strip("'") for line in text.splitlines() if line.strip()]
+    """The line of git's that says why."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     said = [line for line in lines if line.startswith(("fatal:", "error:", "ssh:"))]
     line = (said or lines or ["no message"])[0]
     # A remote's URL may hold a password.

@@ -174,7 +174,7 @@ def _published(
     shown = names[0] if names else release.git_tag
     raise NoReleaseError(
         f"{repository}:{shown} is not published, so nothing can be pointed at it",
-        f"publish it first: check out {release.git_tag} and run releasetag publish",
+        f"check out {release.git_tag or 'its git tag'} and run releasetag publish first",
     )
 
 

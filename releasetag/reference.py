@@ -11,6 +11,9 @@ from releasetag.errors import UsageError
 
 DOCKER_HUB = "docker.io"
 
+DOCKER_HUB_HOST = "registry-1.docker.io"
+"""Where Docker Hub serves its registry."""
+
 _COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*", re.ASCII)
 _LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
@@ -119,7 +122,7 @@ def parse_repository(text: str) -> Repository:
             f"the repository {shown[:40]}… is {len(path)} characters long",
             "a repository name holds at most 255 characters",
         )
-    if not registry or registry in {"index.docker.io", "registry-1.docker.io"}:
+    if not registry or registry in {"index.docker.io", DOCKER_HUB_HOST}:
         registry = DOCKER_HUB
     if registry == DOCKER_HUB and "/" not in path:
         path = f"library/{path}"

@@ -102,8 +102,9 @@ def _verify(
             yield VerifiedTag(name, version, None, "missing")
         else:
             yield VerifiedTag(name, version, actual, "ok" if actual == version else "drift")
+    there = {release.git_tag for release in published}
     for release in sorted(history, key=lambda r: r.version, reverse=True):
-        if release not in published:
+        if release.git_tag not in there:
             name = next(iter(exact_names(settings.tags, release)), release.git_tag)
             yield VerifiedTag(name, str(release.version), None, "unpublished")
 

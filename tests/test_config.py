@@ -326,6 +326,24 @@ def test_paths_begin_in_path_for_options_and_environment(tmp_path: Path) -> None
     assert found.file == here / "Dockerfile.ci"
 
 
+def test_paths_begin_where_one_is_when_path_is_somewhere_else(tmp_path: Path) -> None:
+    here, path = tmp_path / "here", tmp_path / "path"
+    for directory in (here, path):
+        directory.mkdir()
+        (directory / "Dockerfile.ci").touch()
+        (directory / "ci.toml").write_text(f'build.target = "{directory.name}"')
+
+    options = {"context": "src", "file": "Dockerfile.ci", "config": "ci.toml"}
+    environ = {"RELEASETAG_METADATA_FILE": "out.json"}
+    found = load(options, environ, path, tmp_path, here).default
+
+    assert found.context == here / "src"
+    assert found.file == here / "Dockerfile.ci"
+    assert found.metadata_file == here / "out.json"
+    assert found.target == "here"
+    assert found.base == path  # what is built where no context is given
+
+
 def test_an_absolute_path_stays_as_it_is(tmp_path: Path) -> None:
     found = load_in(tmp_path, toml='build.context = "/srv/a"', metadata_file="/srv/b").default
 
@@ -465,8 +483,8 @@ def test_an_unknown_key_is_an_error_that_names_file_key_and_the_nearest_known_on
         ("history = 'all'", "releasetag.toml: history: 'all' is not possible"),
         ("ignore = ['2.0']", "releasetag.toml: ignore: '2.0' is not a semantic version"),
         ("tags = []", "releasetag.toml: tags: no tag template"),
-        ("tags = ['{majr}']", "unknown field {majr}"),
-        ("images = ['Acme/app']", "upper-case"),
+        ("tags = ['{majr}']", "releasetag.toml: tags: unknown field {majr}"),
+        ("images = ['Acme/app']", "releasetag.toml: images: 'Acme/app' has upper-case"),
         ("gates = 'x'", "releasetag.toml: gates is not a list of texts"),
         ("build.no-cache = 'yes'", "releasetag.toml: build.no-cache is not true or false"),
         ("build.context = ['.']", "releasetag.toml: build.context is not a text"),

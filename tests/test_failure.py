@@ -73,6 +73,7 @@ def test_words_say_what_kind_of_failure_it_is(message: str, kind: Kind) -> None:
         (404, "", "lasting"),
         (405, "", "lasting"),
         (413, "", "lasting"),
+        (500, "write /var/lib/registry/x: No space left on device", "lasting"),
         (501, "", "lasting"),
         (408, "", "passing"),
         (429, "denied", "passing"),

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 from typing import Annotated, NoReturn
 
@@ -65,18 +66,32 @@ def _global(
         print(context.get_help())
 
 
-class Terminated(BaseException):
-    """SIGTERM, as an exception in the main thread, like KeyboardInterrupt."""
+class Stopped(BaseException):
+    """Ctrl-C or SIGTERM, as an exception in the main thread.
+
+    Typer ends a program without a word when it sees a KeyboardInterrupt.
+    """
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__()
+        self.signal_number = signal_number
 
 
 def main() -> NoReturn:
     """Run the command line of this process."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a letter that a terminal lacks is no failure
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code > 128:
+        # Threads may be in the middle of a request: a normal exit would wait for them.
+        with suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(args: list[str]) -> int:
@@ -86,18 +101,27 @@ def run(args: list[str]) -> int:
         The exit code.
     """
     try:
-        code = app(args, prog_name="releasetag", standalone_mode=False)
+        code = _run(args)
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):  # Typer makes the one into the other
         # As `releasetag … | head` has it; nothing more is to be written as Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    return code
+
+
+def _run(args: list[str]) -> int:
+    try:
+        code = app(args, prog_name="releasetag", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
     except ReleasetagError as error:
         return _tell(error, args)
     except typer.TyperException as error:
         return _tell(_usage(error, args), args)
-    except Terminated:
-        return _tell(_interrupted(signal.SIGTERM), args)
+    except Stopped as stop:
+        return _tell(_interrupted(stop.signal_number), args)
     except (typer.Abort, EOFError):
         return _tell(_interrupted(signal.SIGINT), args)
     except Exception as error:  # noqa: BLE001 (whatever it is, it is our fault)
@@ -105,8 +129,10 @@ def run(args: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise Terminated
+def _stop(number: int, _frame: FrameType | None) -> NoReturn:
+    # The next one ends the program on the spot, and not what it says with a traceback.
+    signal.signal(number, signal.SIG_DFL)
+    raise Stopped(number)
 
 
 def _interrupted(signal_number: int) -> ReleasetagError:
@@ -143,10 +169,12 @@ def _usage(error: typer.TyperException, args: list[str]) -> UsageError:
 def _internal(error: Exception) -> ReleasetagError:
     """An error that says where it happened; its own text might hold anything."""
     logging.getLogger(__name__).debug("internal error", exc_info=error)
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
+    where, trace = "?", error.__traceback__
+    while trace is not None:
+        module = str(trace.tb_frame.f_globals.get("__name__"))
+        if module.startswith("releasetag"):  # where a library was when it failed helps less
+            where = f"{module}:{trace.tb_lineno}"
         trace = trace.tb_next
-    where = f"{trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}" if trace else "?"
     return ReleasetagError(
         f"internal error: {type(error).__name__} in {where}",
         f"please report it at {ISSUES} with the command line and these two lines",

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from releasetag.cli.options import Quiet, WorkTreePath
+from releasetag.cli.options import Json, Quiet, Verbose, WorkTreePath
 
 _CONFIG = """\
 # What `releasetag publish` does: https://github.com/releasetag/releasetag#configuration
@@ -38,7 +38,9 @@ jobs:
 
 def init(
     path: WorkTreePath = Path(),
+    json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,  # noqa: ARG001 (as every command has it; there is no more to tell)
 ) -> int:
     """Write a starting releasetag.toml and a GitHub workflow.
 
@@ -46,6 +48,7 @@ def init(
     """
     from releasetag.errors import UsageError
     from releasetag.history import open_work_tree, origin_url
+    from releasetag.report.json import SCHEMA, dumps
 
     tree = open_work_tree(path, os.environ)
     files = {
@@ -53,17 +56,25 @@ def init(
         tree.root / ".github" / "workflows" / "release.yml": _WORKFLOW,
     }
     for file in files:
-        if file.exists():
+        if os.path.lexists(file):
             raise UsageError(
                 f"{file.relative_to(tree.root)} is there already, and nothing was written",
                 "change it by hand, or move it away and run again",
             )
     for file, text in files.items():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("x", encoding="utf-8") as new:
-            new.write(text)
-        if not quiet:
-            print(f"wrote {file.relative_to(tree.root)}")
+        name = file.relative_to(tree.root)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("x", encoding="utf-8") as new:
+                new.write(text)
+        except OSError as error:
+            raise UsageError(
+                f"{name} cannot be written: {error.strerror}", "see whose that directory is"
+            ) from None
+        if not (quiet or json):
+            print(f"wrote {name}")
+    if json:
+        print(dumps({"schema": SCHEMA, "written": [str(f.relative_to(tree.root)) for f in files]}))
     return 0
 
 

@@ -46,7 +46,12 @@ def login(
     return 0
 
 
-def logout(registry: Registry = "docker.io", json: Json = False, quiet: Quiet = False) -> int:
+def logout(
+    registry: Registry = "docker.io",
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,  # noqa: ARG001 (as every command has it; there is no more to tell)
+) -> int:
     """Remove stored credentials."""
     from releasetag.credentials import erase_credentials
 
@@ -59,9 +64,15 @@ def logout(registry: Registry = "docker.io", json: Json = False, quiet: Quiet = 
 
 def _registry(text: str) -> str:
     """The registry that a name or, as people paste them, a URL means."""
+    from releasetag.errors import UsageError
     from releasetag.reference import parse_repository
 
     host = text.removeprefix("https://").removeprefix("http://").rstrip("/")
+    if "@" in host:
+        # Not repeated: a password may stand in it.
+        raise UsageError(
+            "the registry holds a user name", "give that with --username, and the registry alone"
+        )
     if host in {"", "docker.io", "hub.docker.com", "index.docker.io/v1"}:
         return "docker.io"
     # A name that is only a host would be read as a repository of Docker Hub.
@@ -74,7 +85,13 @@ def _ask(username: str | None, *, password_stdin: bool) -> tuple[str, str]:
     if password_stdin:
         if not username:
             raise UsageError("--password-stdin needs a user name", "give one with --username")
-        password = sys.stdin.read().removesuffix("\n").removesuffix("\r")
+        try:
+            password = sys.stdin.read().removesuffix("\n").removesuffix("\r")
+            password.encode()  # the C locale reads any bytes
+        except UnicodeError:
+            raise UsageError(
+                "the password is not text in UTF-8", "give it as the registry gave it to you"
+            ) from None
     elif sys.stdin.isatty():
         username = username or typer.prompt("Username", err=True)
         password = typer.prompt("Password", hide_input=True, err=True)

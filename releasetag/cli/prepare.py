@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from releasetag.cli.options import Shared
@@ -27,7 +28,7 @@ def prepare(shared: Shared, own: Mapping[str, Any]) -> tuple[WorkTree, Configura
         log_requests()
     tree = open_work_tree(shared.path, os.environ)
     options = {**shared.settings, **own}
-    return tree, load(options, os.environ, shared.path.resolve(), tree.root)
+    return tree, load(options, os.environ, shared.path.resolve(), tree.root, Path.cwd())
 
 
 def log_requests() -> None:

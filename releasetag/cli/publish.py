@@ -2,12 +2,10 @@
 
 import errno
 import os
-import signal
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -158,15 +156,15 @@ class _Command:
         Returns:
             The exit code.
         """
-        from releasetag.cli import Terminated
+        from releasetag.cli import Stopped
         from releasetag.errors import ReleasetagError
 
         try:
             self._publish()
         except ReleasetagError as error:
             return self._tell(error)
-        except (KeyboardInterrupt, Terminated) as stop:
-            self._stop(signal.SIGINT if isinstance(stop, KeyboardInterrupt) else signal.SIGTERM)
+        except Stopped as stop:
+            return self._stop(stop.signal_number)
         finally:
             self._report.end()
         return self._tell(None)
@@ -193,7 +191,7 @@ class _Command:
         from releasetag.report.console import print_error
         from releasetag.report.json import dumps, error_object, publish_object
 
-        self._report.end()
+        self._report.close()
         seconds = time.monotonic() - self._started
         told = publish_object(self._report, seconds)
         if error is not None:
@@ -245,8 +243,8 @@ class _Command:
         is_dry = self._settings is not None and self._settings.dry_run
         (print_dry_run if is_dry else print_publish)(results, self._report)
 
-    def _stop(self, signal_number: int) -> NoReturn:
-        """Say what was done, and end without waiting for what is under way."""
+    def _stop(self, signal_number: int) -> int:
+        """Say what was done, and do not wait for what is under way."""
         from releasetag.errors import InterruptError
 
         done = "what was done is listed above" if self._report.items else "nothing was pushed"
@@ -255,10 +253,7 @@ class _Command:
         )
         with suppress(Exception):
             self._tell(error)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        # Threads may be in the middle of an upload; a normal exit would wait for them.
-        os._exit(error.exit_code)
+        return error.exit_code
 
 
 def _check_metadata_file(file: Path | None) -> None:
@@ -268,15 +263,18 @@ def _check_metadata_file(file: Path | None) -> None:
     """
     if file is None:
         return
-    there = file if file.exists() else file.parent
-    if file.is_dir():
-        why = errno.EISDIR
-    elif not there.exists():
-        why = errno.ENOENT
-    elif not os.access(there, os.W_OK):
-        why = errno.EACCES
-    else:
-        return
+    try:
+        there = file if file.exists() else file.parent
+        if file.is_dir():
+            why = errno.EISDIR
+        elif not there.exists():
+            why = errno.ENOENT
+        elif not os.access(there, os.W_OK):
+            why = errno.EACCES
+        else:
+            return
+    except OSError as error:
+        raise _unwritable(file, error) from None
     raise _unwritable(file, OSError(why, os.strerror(why)))
 
 

@@ -1,6 +1,6 @@
 """Finds the Docker Engine and learns what it can do.
 
-Source: the Docker Engine API, ``/_ping``, ``/version`` and ``/info``.
+Source: the Docker Engine API, ``/_ping`` and ``/version``.
 """
 
 import errno
@@ -18,8 +18,9 @@ from docker.errors import APIError, DockerException
 from docker.tls import TLSConfig
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import InsecureRequestWarning
+from urllib3.util.ssl_ import create_urllib3_context
 
-from releasetag.engine.endpoint import Endpoint, Tls, endpoints
+from releasetag.engine.endpoint import Endpoint, Tls, config_folder, endpoints
 from releasetag.engine.ssh import SshAdapter
 from releasetag.errors import EngineError
 from releasetag.failure import printable
@@ -51,8 +52,6 @@ class Engine:
         version: of the engine: ``28.5.2``.
         os, arch: of the engine's platform, as in ``linux`` and ``amd64``.
         has_buildkit: whether ``/build`` takes ``version=2``.
-        containerd_store: whether images are in containerd's store; an image ID is the digest of
-            a manifest or index then, not of an image's configuration.
     """
 
     client: docker.APIClient = field(repr=False)
@@ -63,7 +62,6 @@ class Engine:
     os: str
     arch: str
     has_buildkit: bool
-    containerd_store: bool
 
     def url(self, path: str) -> str:
         """The URL of a path of the API, of which every part must be quoted."""
@@ -119,7 +117,7 @@ def _connect(endpoint: Endpoint, environ: Mapping[str, str]) -> Engine:
         api_version = _api_version(about)
         # Given to the constructor, it would have to be known before the first connection.
         client._version = api_version  # type: ignore[attr-defined] # the SDK has no setter
-        return _engine(client, endpoint.address, ping, about, client.info())
+        return _engine(client, endpoint.address, ping, about)
     except (OSError, requests.RequestException, DockerException) as error:
         unreachable = _unreachable(endpoint, client, error)
         client.close()
@@ -157,13 +155,20 @@ def _client(endpoint: Endpoint, environ: Mapping[str, str]) -> docker.APIClient:
         raise _Unreachable(
             f"cannot be dialled: {error}", f"see the address in {endpoint.named_by}"
         ) from error
+    except (AttributeError, TypeError, ValueError):
+        # The SDK reads the file on its way and takes it for granted that it is well-formed. What it
+        # says would hold what is in it.
+        raise EngineError(
+            f"{config_folder(environ) / 'config.json'} is not as Docker writes it",
+            "correct its auths and proxies, or move it away",
+        ) from None
     # Proxies, .netrc and CA bundles of the environment are for the web, not for the engine.
     client.trust_env = False
     if is_ssh:
         client.mount("http+docker://", SshAdapter(endpoint.address, environ, _POOL_SIZE))
     elif is_tcp:
         for scheme in ("http://", "https://"):
-            client.mount(scheme, _KeepAliveAdapter(pool_maxsize=_POOL_SIZE))
+            client.mount(scheme, _KeepAliveAdapter(endpoint.tls))
     return client
 
 
@@ -182,6 +187,10 @@ def _tls(material: Tls) -> TLSConfig:
 class _KeepAliveAdapter(HTTPAdapter):
     """Notices a machine that has gone within two minutes, though a quiet build has no time-out."""
 
+    def __init__(self, tls: Tls | None) -> None:
+        self._tls = tls
+        super().__init__(pool_maxsize=_POOL_SIZE)
+
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         options = [
             (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
@@ -190,7 +199,19 @@ class _KeepAliveAdapter(HTTPAdapter):
         for name, seconds in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 30), ("TCP_KEEPCNT", 3)):
             if hasattr(socket, name):  # TCP_KEEPIDLE is called otherwise on macOS
                 options.append((socket.IPPROTO_TCP, getattr(socket, name), seconds))
+        if self._tls is not None and self._tls.verify:
+            kwargs["ssl_context"] = lenient(create_urllib3_context())
         super().init_poolmanager(*args, socket_options=options, **kwargs)
+
+
+def lenient(context: ssl.SSLContext) -> ssl.SSLContext:
+    """The context, which believes the authorities that Docker believes.
+
+    Python 3.13 and later want extensions that authorities made as Docker's documentation has it
+    (docs.docker.com/engine/security/protect-access) do not have.
+    """
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
 
 
 def _api_version(about: Mapping[str, Any]) -> str:
@@ -218,7 +239,6 @@ def _engine(
     address: str,
     ping: Mapping[str, str],
     about: Mapping[str, Any],
-    info: Mapping[str, Any],
 ) -> Engine:
     is_podman = "Libpod-API-Version" in ping
     system = str(about.get("Os") or "")
@@ -226,7 +246,6 @@ def _engine(
     has_buildkit = ping.get("Builder-Version") == "2" or (
         _pair(about.get("ApiVersion")) >= (1, 39) and not is_podman and system == "linux"
     )
-    drivers = info.get("DriverStatus") or []
     return Engine(
         client=client,
         address=address,
@@ -236,7 +255,6 @@ def _engine(
         os=system,
         arch=str(about.get("Arch") or ""),
         has_buildkit=has_buildkit,
-        containerd_store=["driver-type", "io.containerd.snapshotter.v1"] in drivers,
     )
 
 

@@ -84,7 +84,7 @@ def _instructions(dockerfile: str) -> Iterator[tuple[str, str]]:
                     break
             else:
                 break
-        instruction, _, rest = joined.partition(" ")
+        instruction, rest = (*joined.split(maxsplit=1), "", "")[:2]
         if instruction.upper() in {"RUN", "COPY", "ADD"}:
             for _, end in _HEREDOC.findall(rest):
                 for more in lines:

@@ -60,7 +60,7 @@ def config_folder(environ: Mapping[str, str]) -> Path:
     """The folder of the docker command's ``config.json``."""
     if folder := environ.get("DOCKER_CONFIG"):
         return Path(folder)
-    return Path(environ.get("HOME") or "~").expanduser() / ".docker"
+    return Path(environ.get("HOME") or "/", ".docker")
 
 
 def _usual_sockets(environ: Mapping[str, str]) -> list[Path]:

@@ -10,13 +10,12 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
 import docker.errors
 
-from releasetag.credentials import Credentials
+from releasetag.credentials import HUB_SERVER, Credentials
 from releasetag.engine import stream
 from releasetag.engine.connect import Engine
 from releasetag.engine.events import LayerPushed, PushEvent, PushRetried
@@ -35,32 +34,11 @@ from releasetag.retry import retried
 # Engines with containerd's image store, and Podman, say the digest in words alone.
 _DIGEST = re.compile(r"\bdigest: (sha256:[0-9a-f]{64})\b")
 
-# The name that Docker Hub has in credentials.
-_DOCKER_HUB_SERVER = "https://index.docker.io/v1/"
 
+def find(engine: Engine, name: str) -> str | None:
+    """The ID of the image that an ID or a reference names in the engine, None if there is none.
 
-@dataclass(frozen=True)
-class EngineImage:
-    """An image in the engine.
-
-    Attributes:
-        id: of the configuration or, with containerd's image store, of the manifest or index.
-        repo_digests: ``repository@sha256:…`` of every push and pull of this image.
-        variant: of the architecture (``v7``), often empty.
-        created: the time in the image's configuration, RFC 3339, as the engine gives it.
-    """
-
-    id: str
-    labels: Mapping[str, str] = field(hash=False)
-    repo_digests: tuple[str, ...]
-    os: str
-    arch: str
-    variant: str
-    created: str
-
-
-def inspect(engine: Engine, name: str) -> EngineImage | None:
-    """The image that an ID or a reference names in the engine, None if there is none.
+    An ID is the digest of the configuration or, with containerd's store, of the manifest or index.
 
     Raises:
         EngineError: the engine cannot say.
@@ -72,16 +50,7 @@ def inspect(engine: Engine, name: str) -> EngineImage | None:
         return None
     except docker.errors.APIError as error:
         raise _refused(f"cannot inspect {name}", error) from error
-    config = found.get("Config") or {}
-    return EngineImage(
-        id=str(found["Id"]),
-        labels=dict(config.get("Labels") or {}),
-        repo_digests=tuple(found.get("RepoDigests") or ()),
-        os=str(found.get("Os") or ""),
-        arch=str(found.get("Architecture") or ""),
-        variant=str(found.get("Variant") or ""),
-        created=str(found.get("Created") or ""),
-    )
+    return str(found["Id"])
 
 
 def tag(engine: Engine, image_id: str, reference: Reference) -> None:
@@ -215,7 +184,7 @@ def registry_auth(registry: str, credentials: Credentials | None) -> str:
 
 def auth_config(registry: str, credentials: Credentials) -> dict[str, str]:
     """Credentials as the engine takes them."""
-    server = {"serveraddress": _DOCKER_HUB_SERVER if registry == DOCKER_HUB else registry}
+    server = {"serveraddress": HUB_SERVER if registry == DOCKER_HUB else registry}
     if credentials.identity_token:
         return {**server, "identitytoken": credentials.identity_token}
     if credentials.registry_token:

@@ -4,8 +4,6 @@ Source: ``util/progress/progressui`` of github.com/moby/buildkit. There, a step 
 holds the others back for a while; here every line comes when it is known.
 """
 
-from collections.abc import Iterable, Iterator
-
 from releasetag.engine.events import (
     BuildEvent,
     StepCached,
@@ -101,13 +99,6 @@ class PlainFormatter:
         if status.seconds > 0.01:
             text += f" {status.seconds:.1f}s"
         return f"{text} done" if status.is_done else text
-
-
-def plain_lines(events: Iterable[BuildEvent]) -> Iterator[str]:
-    """The lines of a whole build, without line feeds."""
-    formatter = PlainFormatter()
-    for event in events:
-        yield from formatter.lines(event)
 
 
 def _bytes(count: int) -> str:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from releasetag.errors import ReleasetagError, UsageError
-from releasetag.reference import DOCKER_HUB
+from releasetag.reference import DOCKER_HUB, DOCKER_HUB_HOST
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -50,7 +50,6 @@ _MAX_HEADER_LIST_SIZE = 6  # RFC 9113, section 6.5.2
 _METADATA_BYTES = 1 << 20  # of one call; h2 takes no more than 64 frames of 16 KiB
 
 _DEFAULT_AGENT = "default"
-_HUB_HOST = "registry-1.docker.io"  # where docker.io has its registry, as the engine names it
 
 # The SSH agent protocol: draft-ietf-sshm-ssh-agent, sections 3 and 5.
 _AGENT_REQUESTS = {11, 13}  # list the identities, sign with one
@@ -378,7 +377,7 @@ class _Services:
         return _message("GetSecretResponse", data=self._secrets[request.ID])
 
     async def _credentials(self, request: Any) -> "Message":
-        registry = DOCKER_HUB if request.Host == _HUB_HOST else request.Host
+        registry = DOCKER_HUB if request.Host == DOCKER_HUB_HOST else request.Host
         async with self._asking:  # credential helpers do not expect company
             found = await asyncio.to_thread(self._find_credentials, registry)
         if found is None:

@@ -122,6 +122,10 @@ class Trace:
             message.ParseFromString(base64.b64decode(str(line.get("aux")), validate=True))
         except (binascii.Error, DecodeError):
             return
+        yield from self.take_up(message)
+
+    def take_up(self, message: Any) -> Iterator[BuildEvent]:
+        """The events of one message, a `StatusResponse`."""
         over: list[_Step] = []
         begins: list[BuildEvent] = []
         ends: list[BuildEvent] = []

@@ -150,7 +150,7 @@ def retry_after(headers: httpx.Headers) -> float | None:
         # The server's own clock: ours may be wrong.
         now = parsedate_to_datetime(headers.get("Date", ""))
         return max((parsedate_to_datetime(value) - now).total_seconds(), 0.0)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 

@@ -282,6 +282,6 @@ def _age(issued: object, date: str | None) -> float:
     """Seconds since a token was issued, by the server's own clock: ours may be wrong."""
     try:
         age = parsedate_to_datetime(date or "") - datetime.fromisoformat(str(issued))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return 0.0
     return max(age.total_seconds(), 0.0)

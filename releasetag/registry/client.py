@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
-from releasetag.reference import DOCKER_HUB, Repository
+from releasetag.reference import DOCKER_HUB, DOCKER_HUB_HOST, Repository
 from releasetag.registry.answers import failure, fault, refused
 from releasetag.registry.auth import Login, RegistryAuth
 from releasetag.registry.transport import (
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from releasetag.credentials import Credentials
 
 T = TypeVar("T")
-
-_DOCKER_HUB_HOST = "registry-1.docker.io"
 
 
 def http_client(environ: Mapping[str, str], transport: httpx.BaseTransport | None) -> httpx.Client:
@@ -189,7 +187,7 @@ class RegistryClient:
     def _find_home(self) -> httpx.URL:
         """Where the registry is served; a loopback registry is asked, and the answer remembered."""
         if self._home is None:
-            host = _DOCKER_HUB_HOST if self.name == DOCKER_HUB else self.name
+            host = DOCKER_HUB_HOST if self.name == DOCKER_HUB else self.name
             home = httpx.URL(f"https://{host}")
             if self._loopback and not self._speaks_tls(home):
                 home = home.copy_with(scheme="http")

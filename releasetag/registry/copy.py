@@ -15,9 +15,13 @@ from releasetag.registry.answers import NotFoundError
 from releasetag.registry.auth import scope, union
 from releasetag.registry.client import RegistryClient, Request
 from releasetag.registry.image import Descriptor, Manifest, hasher
-from releasetag.registry.manifests import fetch_digest, forged, need_manifest, put_manifest
-
-_NESTED = 4  # indexes in indexes that are followed; nobody builds more than two
+from releasetag.registry.manifests import (
+    NESTED,
+    fetch_digest,
+    forged,
+    need_manifest,
+    put_manifest,
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ def copy(
         AuthError, PushError: see RegistryClient.ask; also if something is not at the source.
     """
     ends = _Ends(source, reference.repository, target, destination)
-    _copy_manifest(ends, need_manifest(source, reference), _NESTED)
+    _copy_manifest(ends, need_manifest(source, reference), NESTED)
 
 
 def _copy_manifest(ends: _Ends, manifest: Manifest, nested: int) -> None:

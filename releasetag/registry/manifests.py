@@ -31,7 +31,8 @@ CONFIG_LIMIT = 8 * 1024 * 1024
 # is asked then.
 _HEAD_ANSWERS = frozenset(range(200, 600)) - PASSING_STATUS - {404}
 
-_NESTED = 4  # indexes in indexes that are followed; nobody builds more than two
+NESTED = 4
+"""Indexes in indexes that are followed; nobody builds more than two."""
 
 
 def fetch_digest(client: RegistryClient, reference: Reference) -> str | None:
@@ -115,7 +116,7 @@ def fetch_config(
     """
     if manifest.is_index:
         images = [child for child in manifest.children if not child.is_attestation]
-        if not images or nested == _NESTED:
+        if not images or nested == NESTED:
             raise PushError(
                 f"{repository.at(manifest.digest)} is an index without an image",
                 "publish an image under this tag first",

@@ -130,6 +130,9 @@ def trust(host: str, folders: tuple[Path, ...]) -> ssl.SSLContext:
     """
     # OpenSSL itself heeds SSL_CERT_FILE and SSL_CERT_DIR.
     context = ssl.create_default_context()
+    # Python 3.13 and later want extensions of an authority that the engine can do without, and
+    # that `openssl req -x509` does not give it.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     for folder in folders:
         files: list[Path] = []
         # httpx leaves the port away if it is the usual one; the engine goes by what was written.
@@ -172,7 +175,11 @@ def _proxy(host: str, environ: Mapping[str, str]) -> str | None:
     if not proxy or proxy_bypass_environment(host, {"no": setting("no_proxy")}):
         return None
     proxy = proxy if "://" in proxy else f"http://{proxy}"
-    if not proxy.startswith(("http://", "https://")):
+    try:
+        scheme = httpx.URL(proxy).scheme
+    except httpx.InvalidURL:
+        scheme = ""
+    if scheme not in {"http", "https"}:
         # Its value may hold a password.
         raise PushError(
             "the proxy in HTTPS_PROXY or ALL_PROXY is not an HTTP proxy",

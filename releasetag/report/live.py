@@ -89,6 +89,7 @@ class LiveView:
         self._lock = threading.Lock()
         self._live: Live | None = None
         self._switch = threading.Lock()
+        self._is_closed = False
 
     def building(self, event: "BuildEvent") -> None:
         """Take up what happened in a build."""
@@ -130,6 +131,12 @@ class LiveView:
                 self._live.stop()
                 self._live = None
 
+    def close(self) -> None:
+        """As `stop`, and nothing that happens later is drawn: it would leave the cursor hidden."""
+        with self._switch:
+            self._is_closed = True
+        self.stop()
+
     def _print(self, lines: list[Text]) -> None:
         if lines:
             # Lines that are not folded go on at the edge of the terminal, as it has them.
@@ -137,7 +144,7 @@ class LiveView:
 
     def _start(self) -> None:
         with self._switch:
-            if self._live is None:
+            if self._live is None and not self._is_closed:
                 self._live = Live(
                     self,
                     console=self._console,

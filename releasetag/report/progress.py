@@ -122,6 +122,12 @@ class ConsoleReport(Record):
             lines, self._group = self._group.end, None
             self._write(*lines)
 
+    def close(self) -> None:
+        """As `end`, for good: threads that are not waited for may still have something to tell."""
+        if self._live is not None:
+            self._live.close()
+        self.end()
+
     def _write(self, *lines: str, style: str = "") -> None:
         with self._out:
             for line in lines:

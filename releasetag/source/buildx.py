@@ -11,11 +11,10 @@ import shutil
 import subprocess
 import tempfile
 from base64 import b64encode
-from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from releasetag.engine.events import StepFailed, StepLog
+from releasetag.credentials import HUB_SERVER
 from releasetag.errors import (
     AuthError,
     BuildError,
@@ -25,10 +24,8 @@ from releasetag.errors import (
     UsageError,
 )
 from releasetag.failure import kind_of, printable
-from releasetag.reference import is_digest
+from releasetag.reference import DOCKER_HUB, is_digest
 from releasetag.source.build import BuiltImage
-
-_LOG_LINES = 20
 
 
 class BuildxImage(BuiltImage):
@@ -129,24 +126,18 @@ class BuildxImage(BuiltImage):
         from releasetag.engine.trace import StatusResponse, Trace
 
         trace, said = Trace(), ""
-        outputs: dict[int, deque[str]] = {}
-        failed: list[str] = []
         for line in lines:
             try:
                 status = ParseDict(
                     _as_trace(json.loads(line)), StatusResponse(), ignore_unknown_fields=True
                 )
-            except (ValueError, ParseError):
+            except (ValueError, TypeError, AttributeError, ParseError):
+                # Words, even where they happen to be JSON.
                 said = line.decode("utf-8", "replace").strip() or said
                 continue
-            aux = b64encode(status.SerializeToString()).decode("ascii")
-            for event in trace.read({"id": "moby.buildkit.trace", "aux": aux}):
-                if isinstance(event, StepLog):
-                    outputs.setdefault(event.number, deque(maxlen=_LOG_LINES)).append(event.text)
-                if isinstance(event, StepFailed) and not event.is_canceled:
-                    failed = list(outputs.get(event.number, ()))
+            for event in trace.take_up(status):
                 self.report.building(event)
-        return said, tuple(failed)
+        return said, trace.failed_step_log()
 
     def _environ(self) -> dict[str, str]:
         environ = {**self.tools.environ, **self.build_args()}
@@ -155,7 +146,7 @@ class BuildxImage(BuiltImage):
         if found is not None and found.password and "DOCKER_AUTH_CONFIG" not in environ:
             # What docker does not know itself, such as GITHUB_TOKEN for ghcr.io.
             auth = b64encode(f"{found.username}:{found.password}".encode()).decode("ascii")
-            server = "https://index.docker.io/v1/" if registry == "docker.io" else registry
+            server = HUB_SERVER if registry == DOCKER_HUB else registry
             environ["DOCKER_AUTH_CONFIG"] = json.dumps({"auths": {server: {"auth": auth}}})
         return environ
 

@@ -20,8 +20,8 @@ class ExistingImage(ImageSource):
         if self._engine is not None:
             from releasetag.engine import images
 
-            if found := images.inspect(self._engine, name):
-                self._image_id = found.id
+            if image_id := images.find(self._engine, name):
+                self._image_id = image_id
                 return
         manifest = self.tools.registries.manifest(reference) if reference else None
         if reference is None or manifest is None:

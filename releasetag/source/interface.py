@@ -3,7 +3,7 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -28,7 +28,7 @@ class EngineReport(Protocol):
         """A step begins; `text` says which, for a person; in some, others print what they like."""
 
     def building(self, event: "BuildEvent") -> None:
-        """The engine builds."""
+        """The engine builds; from several threads where it builds for several platforms."""
 
     def pushing(self, event: "PushEvent") -> None:
         """The engine pushes; from several threads."""
@@ -60,12 +60,15 @@ def open_tools(environ: Mapping[str, str]) -> "Iterator[Tools]":
     def connect() -> "Engine":
         from releasetag.engine.connect import connect
 
-        return connect(environ)
+        engine = connect(environ)
+        opened.callback(engine.client.close)
+        return engine
 
     def find(registry: str) -> Credentials | None:
         return find_credentials(registry, environ)
 
-    with Registries(find, environ) as registries:
+    with ExitStack() as opened:
+        registries = opened.enter_context(Registries(find, environ))
         yield Tools(connect, registries, find, environ, time.monotonic)
 
 

@@ -70,6 +70,9 @@ USAGE = [
     ("publish -i IMAGE -f Missing", "there is no Dockerfile at"),
     ("publish -i IMAGE --metadata-file missing/file", "missing/file cannot be written"),
     ("publish -i IMAGE --metadata-file .", "cannot be written: Is a directory"),
+    (f"publish -i IMAGE --metadata-file {'a' * 300}", "cannot be written: File name too long"),
+    (f"publish -i IMAGE --file {'a' * 300}", "cannot be read: File name too long"),
+    (f"plan {'a' * 300}", "cannot be looked at: File name too long"),
     ("publish -i IMAGE --from-image :", "':' is not a reference"),
     ("publish -i IMAGE --from-image IMAGE:0.0.1", "there is no image"),
     ("publish -i IMAGE --from-image a --from-container b", "both an image and a container"),
@@ -333,10 +336,15 @@ def test_an_unwritable_output_of_github_actions_is_told(
     assert [item["status"] for item in done.json["published"]] == ["pushed"] * 3
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(app: GitRepository, home: Path) -> None:
-    process = start_cli("plan", "-i", "acme/app", cwd=app.path, home=home)
+@pytest.mark.parametrize(
+    ("line", "said"), [("plan -i acme/app", []), ("plan -i Acme/App --json", ["error", "hint"])]
+)
+def test_a_reader_that_has_seen_enough_is_no_error(
+    line: str, said: list[str], app: GitRepository, home: Path
+) -> None:
+    process = start_cli(*line.split(), cwd=app.path, home=home)
     assert process.stdout
     process.stdout.close()
     assert process.stderr
-    assert process.stderr.read() == ""
+    assert [line.partition(":")[0] for line in process.stderr] == said
     assert process.wait() == 128 + signal.SIGPIPE

@@ -52,6 +52,15 @@ def test_no_file_is_written_over_or_beside_one_that_exists(
     assert (git_repository.path / there).read_text() == "mine\n"
 
 
+def test_a_directory_that_cannot_be_made_is_told_in_two_lines(
+    git_repository: GitRepository, run: Run
+) -> None:
+    git_repository.write({".github": "a file\n"})
+    done = run("init", cwd=git_repository.path)
+    assert done.returncode == 2, done
+    assert done.stderr.splitlines()[0] == f"error: {WORKFLOW} cannot be written: Not a directory"
+
+
 def test_in_a_folder_the_files_go_to_the_top(git_repository: GitRepository, run: Run) -> None:
     inside = git_repository.path / "src"
     inside.mkdir()
@@ -59,3 +68,11 @@ def test_in_a_folder_the_files_go_to_the_top(git_repository: GitRepository, run:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert (git_repository.path / "releasetag.toml").is_file()
     assert not list(inside.iterdir())
+
+
+def test_what_was_written_is_told_as_json(git_repository: GitRepository, run: Run) -> None:
+    done = run("init", "--json", cwd=git_repository.path)
+    assert done.json == {"schema": 1, "written": ["releasetag.toml", WORKFLOW]}
+    assert all((git_repository.path / name).is_file() for name in done.json["written"])
+    again = run("init", "--json", cwd=git_repository.path)
+    assert (again.returncode, again.json["error"]["kind"]) == (2, "usage")

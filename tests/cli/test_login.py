@@ -83,6 +83,24 @@ def test_what_cannot_be_is_refused_in_two_lines(
     assert stored(home) == {}
 
 
+def test_a_password_that_is_no_text_is_refused(home: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "releasetag", "login", "-u", "alice", "--password-stdin"],
+        input=b"\xff\n",
+        env=clean_environ(home),
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 2, done
+    assert b"the password is not text in UTF-8" in done.stderr
+
+
+def test_a_password_in_place_of_a_registry_is_not_shown(run: Run, tmp_path: Path) -> None:
+    done = run("login", "https://alice:hunter2@ghcr.io", cwd=tmp_path)
+    assert done.returncode == 2, done
+    assert "hunter2" not in done.stdout + done.stderr
+
+
 def test_a_person_is_asked_and_the_password_is_not_shown(
     start_registry: StartRegistry, home: Path, tmp_path: Path
 ) -> None:

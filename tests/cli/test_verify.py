@@ -1,5 +1,8 @@
 """`releasetag verify`: what the registries serve against the history, with no engine."""
 
+import json
+import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,7 @@ from tests.cli.parts import LABEL, no_engine, put_release, writes
 from tests.conftest import Run
 from tests.support.git import GitRepository
 from tests.support.registry import RegistryServer
+from tests.support.run import start_cli
 
 
 @pytest.fixture
@@ -154,3 +158,20 @@ def test_a_repository_of_which_nothing_is_known(
     done = run("verify", "-i", image, cwd=git_repository.path)
     assert done.returncode == 0, done
     assert done.stdout == f"{image}\n  no release is known\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_told_in_two_lines_and_as_json(
+    number: signal.Signals, app: GitRepository, home: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        image = f"127.0.0.1:{silent.getsockname()[1]}/acme/app"
+        process = start_cli("verify", "-i", image, "--json", cwd=app.path, home=home)
+        connection, _ = silent.accept()
+        with connection:
+            process.send_signal(number)
+            stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    error = json.loads(stdout)["error"]
+    assert (error["code"], error["kind"]) == (128 + number, "interrupted")
+    assert stderr.splitlines() == [f"error: {error['message']}", f"hint: {error['hint']}"]

@@ -45,3 +45,12 @@ def test_publish_groups_its_options(run: Run, tmp_path: Path) -> None:
     lines = run("publish", "--help", cwd=tmp_path).stdout.splitlines()
     titles = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
     assert titles == ["Arguments:", "What to publish:", "Building:", "Publishing:", "Options:"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_tells_as_json_and_more_or_less(
+    command: str, run: Run, tmp_path: Path
+) -> None:
+    listed = run(command, "--help", cwd=tmp_path).stdout
+    for option in ("--json", "--quiet", "--verbose"):
+        assert option in listed

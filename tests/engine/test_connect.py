@@ -195,6 +195,25 @@ def test_an_engine_that_does_not_answer_is_given_up(
             connect({"DOCKER_HOST": f"unix://{tmp_path}/s"})
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        '{"proxies": null}',
+        '{"auths": {"ghcr.io": {"auth": "czNjcmV0"}}}',  # s3cret, without a user
+    ],
+)
+def test_a_damaged_configuration_of_docker_is_named_and_not_shown(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))  # the SDK looks there
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(EngineError) as caught:
+        connect({"DOCKER_HOST": f"unix://{tmp_path}/s", "DOCKER_CONFIG": str(tmp_path)})
+    assert caught.value.message == f"{tmp_path}/config.json is not as Docker writes it"
+    assert "s3cret" not in str(caught.value.__cause__)
+
+
 def test_a_registry_is_no_engine(start_registry: StartRegistry) -> None:
     registry = start_registry()
     with pytest.raises(EngineError, match="is no Docker Engine"):

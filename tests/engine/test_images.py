@@ -65,20 +65,20 @@ def named(docker: Engine, image_id: str, name: str) -> Reference:
     return reference
 
 
-def test_an_image_is_looked_at(docker: Engine, image_id: str) -> None:
+def has_containerd_store(docker: Engine) -> bool:
+    drivers = docker.client.info()["DriverStatus"] or []
+    return ["driver-type", "io.containerd.snapshotter.v1"] in drivers
+
+
+def test_an_image_is_found_by_reference_and_by_id(docker: Engine, image_id: str) -> None:
     reference = named(docker, image_id, "releasetag.test/app:1.2.3")
-    found = images.inspect(docker, str(reference))
-    assert found == images.inspect(docker, image_id)
-    assert found is not None
-    assert found.id == image_id
-    assert found.labels == {"x": "1 2"}
-    assert (found.os, found.arch) == (docker.os, docker.arch)
-    assert found.created.startswith("20")
+    assert images.find(docker, str(reference)) == image_id
+    assert images.find(docker, image_id) == image_id
 
 
 @pytest.mark.parametrize("name", ["releasetag.test/none:1", "sha256:" + "0" * 64])
 def test_an_image_that_is_not_there_is_none(docker: Engine, name: str) -> None:
-    assert images.inspect(docker, name) is None
+    assert images.find(docker, name) is None
 
 
 def test_tagging_what_is_not_there_is_an_engine_error(docker: Engine) -> None:
@@ -94,12 +94,9 @@ def test_a_push_gives_the_digest_that_the_registry_has(
     digest = push(docker, reference, None, events.append)
     assert digest == registry.digest("team/app", "1.2.3")
     assert push(docker, reference, None, ignore) == digest
-    found = images.inspect(docker, image_id)
-    assert found is not None
-    assert f"{registry.address}/team/app@{digest}" in found.repo_digests
     layers = [event for event in events if isinstance(event, LayerPushed) and event.layer]
     assert {event.reference for event in layers} == {str(reference)}
-    if not docker.containerd_store:  # which tells sizes of large layers alone
+    if not has_containerd_store(docker):  # which tells sizes of large layers alone
         assert any(event.total > 0 for event in layers)
 
 
@@ -155,7 +152,7 @@ def test_a_failure_that_passes_is_tried_again(
     events: list[PushEvent] = []
     digest = push(docker, reference, None, events.append)
     assert digest == registry.digest("app", "1")
-    if not docker.containerd_store:  # which tries again by itself
+    if not has_containerd_store(docker):  # which tries again by itself
         retried = [event for event in events if isinstance(event, PushRetried)]
         assert [event.reference for event in retried] == [str(reference)] * 2
 
@@ -170,7 +167,7 @@ def test_after_five_tries_a_passing_failure_is_one(
     assert caught.value.exit_code == 8
     assert "again" in caught.value.hint
     tries = sum("PUT /v2/app/manifests/1" in each for each in proxy.requests)
-    assert tries >= 5 if docker.containerd_store else tries == 5
+    assert tries >= 5 if has_containerd_store(docker) else tries == 5
 
 
 def test_a_refusal_that_lasts_is_not_tried_again(
@@ -247,12 +244,13 @@ def test_an_engine_that_is_gone_is_an_engine_error(
     docker = connect(private_engine.environ)
     reference = named(docker, make_image(docker, tmp_path), "127.0.0.1:1/app:1")
     private_engine.stop()
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: push(docker, reference, None, ignore),
-        lambda: images.inspect(docker, "app"),
+        lambda: images.find(docker, "app"),
         lambda: images.tag(docker, "sha256:00", reference),
         lambda: images.commit(docker, "container", {}),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(EngineError, match="was lost: no such file"):
             call()
 
@@ -264,10 +262,8 @@ def test_a_container_becomes_an_image_with_labels(docker: Engine, image_id: str)
         committed = images.commit(docker, container, labels)
     finally:
         docker.client.remove_container(container)
-    found = images.inspect(docker, committed)
-    assert found is not None
-    assert found.labels == {"a": 'quote " and $x\n', "x": "new"}
     config = docker.client.inspect_image(committed)["Config"]  # type: ignore[no-untyped-call]
+    assert config["Labels"] == labels
     assert config["Cmd"] == ["/busybox", "true"]
     assert "A=b" in config["Env"]
 

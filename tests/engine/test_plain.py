@@ -12,11 +12,12 @@ from releasetag.engine.events import (
     StepStatus,
     StepWarning,
 )
-from releasetag.engine.plain import plain_lines
+from releasetag.engine.plain import PlainFormatter
 
 
 def shown(*events: BuildEvent) -> list[str]:
-    return list(plain_lines(events))
+    formatter = PlainFormatter()
+    return [line for event in events for line in formatter.lines(event)]
 
 
 def test_steps_one_after_the_other() -> None:

@@ -217,6 +217,7 @@ def test_a_registry_token_is_sent_as_it_is() -> None:
             2,
         ),
         ({"expires_in": 300, "issued_at": "yesterday"}, {"Date": "today"}, 280, 1),
+        ({"expires_in": 300}, {"Date": f"Wed, 21 Oct {10**12} 07:31:20 GMT"}, 280, 1),
     ],
 )
 def test_a_token_is_used_until_shortly_before_its_end(

@@ -192,6 +192,7 @@ def test_unknown_is_none_whatever_the_status(places: Places, code: str) -> None:
         ),
         ({"Retry-After": "Wed, 21 Oct 2026 07:28:09 GMT"}, [1, 2]),
         ({"Retry-After": "soon"}, [1, 2]),
+        ({"Retry-After": f"Wed, 21 Oct {10**12} 07:28:09 GMT"}, [1, 2]),
         ({"Retry-After": "-5"}, [1, 2]),
     ],
 )

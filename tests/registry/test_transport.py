@@ -274,9 +274,14 @@ def test_a_registry_on_this_machine_is_not_looked_for_behind_a_proxy(
         assert registries.tags(at(registry)) == ["1.2.3"]
 
 
-def test_a_proxy_of_another_kind_is_an_error_without_its_password() -> None:
-    environ = {"ALL_PROXY": "socks5://user:s3cret@127.0.0.1:9"}
-    with open_registries(environ=environ) as registries, pytest.raises(PushError) as caught:
+@pytest.mark.parametrize(
+    "proxy", ["socks5://user:s3cret@127.0.0.1:9", "http://user:s3cret/more@127.0.0.1:9"]
+)
+def test_a_proxy_of_another_kind_is_an_error_without_its_password(proxy: str) -> None:
+    with (
+        open_registries(environ={"ALL_PROXY": proxy}) as registries,
+        pytest.raises(PushError) as caught,
+    ):
         registries.tags(Repository("registry.example.com", "app"))
     assert "not an HTTP proxy" in caught.value.message
     assert "s3cret" not in caught.value.message

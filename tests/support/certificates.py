@@ -70,25 +70,6 @@ def _make(name: str, issuer: Identity | None, extension: x509.ExtensionType) -> 
         .not_valid_before(now - _VALID)
         .not_valid_after(now + _VALID)
         .add_extension(extension, critical=issuer is None)
-        # Python 3.13 and later verify strictly (RFC 5280, 4.2.1.1 and 4.2.1.2): both are needed.
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
-        )
     )
-    if issuer is None:
-        certificate = certificate.add_extension(
-            x509.KeyUsage(
-                digital_signature=True,
-                content_commitment=False,
-                key_encipherment=False,
-                data_encipherment=False,
-                key_agreement=False,
-                key_cert_sign=True,
-                crl_sign=True,
-                encipher_only=False,
-                decipher_only=False,
-            ),
-            critical=True,
-        )
+    # No more: authorities that people made with openssl have no key usage and no key identifiers.
     return Identity(key, certificate.sign(signer, hashes.SHA256()))

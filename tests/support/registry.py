@@ -259,6 +259,7 @@ class RegistryServer:
         handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
         if self.ca_file:
             context = ssl.create_default_context(cafile=self.ca_file)
+            context.verify_flags &= ~ssl.VERIFY_X509_STRICT
             handlers.append(urllib.request.HTTPSHandler(context=context))
         return urllib.request.build_opener(*handlers)
 

@@ -1,0 +1,304 @@
+"""Registries, a git remote and an engine in memory, and runners that go on request by request.
+
+These are fakes: with them a publish takes a few hundredths of a second, and the requests of several
+come in any order that a test wants. The real ones are in the tests beside.
+"""
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+
+from releasetag import publish
+from releasetag.config import Settings
+from releasetag.errors import EngineError, ReleasetagError
+from releasetag.floating import Served
+from releasetag.history import GitTags
+from releasetag.plan import Plan, plan_for
+from releasetag.reference import Reference, Repository
+from releasetag.registry import Registries
+from releasetag.report.record import Record
+from releasetag.source import Tools
+from releasetag.template import parse_template
+from releasetag.version import parse_version
+from tests.support.promises import REVISION, VERSION
+from tests.support.registry import IMAGE_MANIFEST
+
+TEMPLATES = ("{version}", "{major}.{minor}", "{major}", "latest", "{channel}")
+HOSTS = ("one.test", "two.test")
+PATH = "acme/app"
+EXACT = re.compile(r"\d+\.\d+\.\d+.*")
+_CONFIG = "application/vnd.oci.image.config.v1+json"
+
+
+class Crash(BaseException):
+    """The end of a runner, at a request that does not arrive any more."""
+
+
+def digest_of(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+@dataclass
+class FakeRegistry:
+    """One repository of a registry: what OCI Distribution 1.1 says of it, and no more."""
+
+    content: dict[str, bytes] = field(default_factory=dict)
+    manifests: set[str] = field(default_factory=set)
+    tags: dict[str, str] = field(default_factory=dict)
+
+    def answer(self, method: str, url: httpx.URL, body: bytes) -> httpx.Response:
+        """What a registry answers."""
+        kind, _, name = url.path.removeprefix(f"/v2/{PATH}/").partition("/")
+        if kind == "tags":
+            return httpx.Response(200, json={"name": PATH, "tags": sorted(self.tags)})
+        if method == "POST":
+            return httpx.Response(202, headers={"Location": f"/v2/{PATH}/blobs/uploads/1"})
+        if method == "PUT":
+            digest = digest_of(body)
+            self.content[digest] = body
+            if kind == "manifests":
+                self.manifests.add(digest)
+                if name != digest:
+                    self.tags[name] = digest
+            return httpx.Response(201, headers={"Docker-Content-Digest": digest})
+        digest = self.tags.get(name, name)
+        if digest not in self.content or (kind == "manifests" and digest not in self.manifests):
+            return httpx.Response(404)
+        headers = {"Docker-Content-Digest": digest, "Content-Type": IMAGE_MANIFEST}
+        return httpx.Response(200, headers=headers, stream=httpx.ByteStream(self.content[digest]))
+
+    def labels(self, digest: str) -> dict[str, str]:
+        """The labels of an image."""
+        config = json.loads(self.content[digest])["config"]["digest"]
+        labels: dict[str, str] = json.loads(self.content[config])["config"]["Labels"]
+        return labels
+
+
+@dataclass
+class World:
+    """What all runners share.
+
+    Attributes:
+        commits: the git remote's tags.
+        ignore: yanked versions.
+        gated: whether there is a gate, which every image passes.
+        passed: the digests that did.
+        on_put: called before a tag names another digest, with the registry, the tag and the digest.
+    """
+
+    registries: dict[str, FakeRegistry] = field(
+        default_factory=lambda: {host: FakeRegistry() for host in HOSTS}
+    )
+    commits: dict[str, str] = field(default_factory=dict)
+    ignore: set[str] = field(default_factory=set)
+    gated: bool = False
+    passed: set[str] = field(default_factory=set)
+    on_put: Callable[[FakeRegistry, str, str], None] = lambda *_: None
+
+    @property
+    def settings(self) -> Settings:
+        """Of every run that starts now."""
+        return Settings(
+            images=tuple(Repository(host, PATH) for host in self.registries),
+            tags=tuple(map(parse_template, TEMPLATES)),
+            ignore=tuple(v for text in self.ignore if (v := parse_version(text))),
+            jobs=1,  # or the order of requests would be the threads'
+            gates=("gate",) if self.gated else (),
+        )
+
+    @property
+    def git_tags(self) -> GitTags:
+        """What git says of the remote."""
+        return GitTags(dict(self.commits), "remote", "", False, "auto", "origin")
+
+    def plan(self, git_tag: str) -> Plan:
+        """The plan of a release, as it is now."""
+        (release,) = (r for r in self.git_tags.releases(None) if r.git_tag == git_tag)
+        return plan_for(release, self.settings, self.git_tags)
+
+    def send(self, request: httpx.Request) -> httpx.Response:
+        """One request, done at once."""
+        registry = self.registries[request.url.host]
+        body = request.read()
+        name = request.url.path.rpartition("/manifests/")[2]
+        if request.method == "PUT" and "/manifests/" in request.url.path and ":" not in name:
+            registry.content[digest_of(body)] = body
+            self.on_put(registry, name, digest_of(body))
+        return registry.answer(request.method, request.url, body)
+
+
+class FakeSource:
+    """An engine that builds and pushes in memory; see ImageSource."""
+
+    builder = "fake"
+    engine_error: EngineError | None = None
+    origin: Reference | None = None
+    pushed: tuple[Reference, ...] = ()
+
+    def __init__(self, plan: Plan, network: httpx.BaseTransport, build: str) -> None:
+        self._plan, self._network, self._build = plan, network, build
+        self._config = b""
+
+    def check(self) -> None: ...
+
+    def is_same(self, there: Served) -> bool:
+        return False
+
+    def make(self) -> str:
+        release = self._plan.release
+        labels = {VERSION: str(release.version), REVISION: release.revision}
+        config = {"config": {"Labels": labels}, "history": [{"comment": self._build}]}
+        self._config = json.dumps(config).encode()
+        return digest_of(self._config)
+
+    def tag(self, reference: Reference) -> None: ...
+
+    def push(self, reference: Reference) -> str:
+        descriptor = {"mediaType": _CONFIG, "digest": digest_of(self._config)}
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": IMAGE_MANIFEST,
+            "config": {**descriptor, "size": len(self._config)},
+            "layers": [],
+        }
+        content = json.dumps(manifest).encode()
+        url = f"https://{reference.repository.registry}/v2/{PATH}"
+        for path, body in (
+            ("blobs/uploads/1", self._config),
+            (f"manifests/{reference.tag}", content),
+        ):
+            self._network.handle_request(httpx.Request("PUT", f"{url}/{path}", content=body))
+        return digest_of(content)
+
+
+@dataclass(frozen=True)
+class Direct(httpx.BaseTransport):
+    """The way to the world's registries, without a stop."""
+
+    world: World
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request at once."""
+        return self.world.send(request)
+
+
+class Runner(httpx.BaseTransport):
+    """One `releasetag publish` in a thread of its own, which stops before every request.
+
+    Args:
+        build: what is built now is this, and another image than everything that is not.
+
+    Attributes:
+        error: what the publish ended with, if it failed.
+        requests: done so far.
+        request: the one that it stands before: `PUT one.test /v2/acme/app/manifests/latest`.
+    """
+
+    def __init__(self, world: World, git_tag: str, build: str) -> None:
+        self.record = Record()
+        self.error: BaseException | None = None
+        self.requests: list[str] = []
+        self.request = ""
+        self.runs = True
+        self._world = world
+        self._plan = world.plan(git_tag)
+        self._build = build
+        self._dead = False
+        self._stands = threading.Semaphore(0)  # before a request, or at its end
+        self._goes = threading.Semaphore(0)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        self._wait()
+
+    def step(self, requests: int = 1) -> None:
+        """Do so many requests, or as many as are left, and what the program does after them."""
+        for _ in range(requests):
+            if self.runs:
+                self._goes.release()
+                self._wait()
+
+    def to_put(self, count: int) -> "Runner":
+        """Go on until it stands before that PUT of a tag, counted from 0; or to the end."""
+        while self.runs:
+            if re.match("PUT .*/manifests/", self.request):
+                if count == 0:
+                    break
+                count -= 1
+            self.step()
+        return self
+
+    def finish(self) -> "Runner":
+        """Go on to the end."""
+        while self.runs:
+            self.step()
+        return self
+
+    def crash(self) -> None:
+        """End here: nothing more arrives."""
+        self._dead = True
+        self.step()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request when it is this runner's turn."""
+        if not self._dead:
+            self.request = f"{request.method} {request.url.host} {request.url.path}"
+            self._stands.release()
+            self._goes.acquire()
+        if self._dead:
+            raise Crash
+        self.requests.append(self.request)
+        return self._world.send(request)
+
+    def _wait(self) -> None:
+        self._stands.acquire()
+        if self.error is not None and not isinstance(self.error, ReleasetagError | Crash):
+            raise self.error
+
+    def _run(self) -> None:
+        source = FakeSource(self._plan, self, self._build)
+        registries = Registries(lambda _: None, {}, sleep=lambda _: None, transport=self)
+        tools = Tools(_no_engine, registries, lambda _: None, {}, lambda: 0.0)
+        tree = _Tree(self._world, self._plan)
+        run = publish._Publish(tree, self._plan, tools, self.record, source)  # type: ignore[arg-type] # fakes
+        try:
+            run.run()
+        except BaseException as error:  # noqa: BLE001 (looked at by whoever waits)
+            self.error = error
+        finally:
+            self.runs = False
+            self._stands.release()
+
+
+@dataclass(frozen=True)
+class _Tree:
+    """In place of a work tree."""
+
+    world: World
+    plan: Plan
+
+
+def _no_engine() -> Any:
+    raise EngineError("there is none", "the source is a fake")
+
+
+@contextmanager
+def only_fakes(world: World) -> Iterator[None]:
+    """Have publish ask the world, and neither git nor gates."""
+
+    def run_gate(_words: object, environ: Mapping[str, str]) -> None:
+        world.passed.add(environ["RELEASETAG_DIGEST"])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(publish, "head", lambda tree: tree.plan.release.revision)
+        patch.setattr(publish, "changed_files", lambda tree: [])
+        patch.setattr(publish, "read_again", lambda tree, _: tree.world.git_tags)
+        patch.setattr(publish, "run_gate", run_gate)
+        yield
