@@ -9,7 +9,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, TypeVar
 
-from releasetag.errors import ConflictError, HistoryError, PushError, ReleasetagError, UsageError
+from releasetag.errors import (
+    ConflictError,
+    EngineError,
+    HistoryError,
+    PushError,
+    ReleasetagError,
+    UsageError,
+)
 from releasetag.failure import printable
 from releasetag.fanout import PlannedTag, highest_in_scope
 from releasetag.floating import Published, Served, exact_names, move, put, served
@@ -107,6 +114,7 @@ class _Publish:
         build, manifest = self._exact(origin, reused=found is not None)
         plan = self._fence()
         self._gates(gates, plan, manifest)
+        self._confirm(manifest)
         self._settle(self._move(plan, manifest), plan, manifest, known)
         return build
 
@@ -119,8 +127,8 @@ class _Publish:
         return build
 
     def _dry_run(self, origin: Reference | None, *, reused: bool) -> Build:
-        if origin is None and self.source.engine_error is not None:
-            raise self.source.engine_error
+        if origin is None:
+            self.source.ready()
         digest = origin.digest if origin else ""
         return self._made(Build(self.source.builder, reused, 0.0, "", digest))
 
@@ -186,7 +194,10 @@ class _Publish:
             for reference in self.source.pushed:
                 self.report.published(Published(reference, origin.digest, "pushed"))
         started = self.tools.clock()
-        manifest = self._copy(origin, pushed)
+        overwrite = self.plan.settings.overwrite
+        manifest = self._copy(origin, pushed, replace=overwrite)
+        if pushed and not overwrite and (first := self._finished_first(manifest)):
+            manifest = self._copy(first, [], replace=True)
         if build is None:
             there = served(self.tools.registries, origin)
             image_id = there.config_digest if there else ""
@@ -226,11 +237,45 @@ class _Publish:
             )
         return Published(reference, digest, "pushed")
 
-    def _copy(self, origin: Reference, done: Sequence[Reference]) -> Manifest:
+    def _finished_first(self, manifest: Manifest) -> Reference | None:
+        """Another image of the same release that a run has published whole while this one pushed.
+
+        The engine's push cannot be told to leave a tag alone that has come meanwhile. Floating tags
+        follow exact ones, so one that names another image of this release says who was first.
+        """
+        release = self.plan.release
+        for tag in self.plan.floating[:1]:
+            for repository in self.plan.repositories:
+                there = served(self.tools.registries, repository.tagged(tag.name))
+                if (
+                    there is not None
+                    and there.digest != manifest.digest
+                    and (there.version, there.revision) == (release.version, release.revision)
+                ):
+                    return repository.at(there.digest)
+        return None
+
+    def _confirm(self, manifest: Manifest) -> None:
+        """See that the exact tags still name the release's image, everywhere.
+
+        Raises:
+            ConflictError: another run has published the same version meanwhile.
+        """
+        now = self._each(self.tools.registries.digest, self._exact_references())
+        for reference, digest in now:
+            if digest != manifest.digest:
+                raise ConflictError(
+                    f"{reference} was {manifest.digest} and names {digest or 'nothing'} now:"
+                    " another run publishes the same version",
+                    "see that one run publishes a version at a time, and run `releasetag verify`",
+                )
+
+    def _copy(self, origin: Reference, done: Sequence[Reference], *, replace: bool) -> Manifest:
         """Put an image that one repository has under every exact tag of all of them.
 
         Args:
             done: the references that were pushed already.
+            replace: whether an exact tag may name another image now.
         """
         registries = self.tools.registries
         manifest = registries.manifest(origin)
@@ -241,7 +286,7 @@ class _Publish:
             there = reference.repository.at(manifest.digest)
             if registries.digest(there) is None:
                 registries.copy(origin, reference.repository)
-            return put(registries, reference, manifest, replace=self.plan.settings.overwrite)
+            return put(registries, reference, manifest, replace=replace)
 
         missing = [reference for reference in self._exact_references() if reference not in done]
         self._each(lambda reference: self._told(reference, copy), missing)
@@ -293,7 +338,8 @@ class _Publish:
         if plan.floating:
             self.report.step("Moving the floating tags")
         still = {tag.name for tag in plan.floating}
-        moved = []
+        moved: list[PlannedTag] = []
+        named: list[Reference] = []
         for tag in self.plan.floating:
             if tag.name not in still:
                 self._report_taken(tag.name, plan)
@@ -301,12 +347,19 @@ class _Publish:
             move_one = partial(self._move_one, tag=tag, plan=plan, manifest=manifest)
             told = partial(self._told, do=move_one)
             done = self._each(told, [r.tagged(tag.name) for r in plan.repositories])
-            for reference, item in done:
-                if item.status != "kept":
-                    self.source.tag(reference)
+            named += [reference for reference, item in done if item.status != "kept"]
             if any(item.status == "pushed" for _, item in done):
                 moved.append(tag)
+        self._tag_in_engine(named)
         return moved
+
+    def _tag_in_engine(self, references: Sequence[Reference]) -> None:
+        """Tag in the engine what the registries have; they are what counts."""
+        try:
+            for reference in references:
+                self.source.tag(reference)
+        except EngineError as error:
+            self.report.warn(f"the engine was not given the floating tags: {error.message}")
 
     def _move_one(
         self, reference: Reference, tag: PlannedTag, plan: Plan, manifest: Manifest
@@ -345,7 +398,9 @@ class _Publish:
             plan: as it was at the fence.
             known: the tags of every repository before this run did anything.
         """
-        for _ in range(_SETTLE_ROUNDS if moved else 0):
+        if not moved:
+            return
+        for _ in range(_SETTLE_ROUNDS):
             try:
                 plan = self._plan_again()
             except HistoryError as error:
@@ -354,7 +409,21 @@ class _Publish:
             releases = [*plan.history, *(release for _, some in appeared for release in some)]
             changed = [self._settle_tag(tag, plan, manifest, releases) for tag in moved]
             if not any(changed):
-                return
+                break
+        try:
+            self._confirm(manifest)
+        except ConflictError:
+            self._follow_exact(moved, plan)
+            raise
+
+    def _follow_exact(self, moved: Sequence[PlannedTag], plan: Plan) -> None:
+        """Have floating tags name what the exact tag was made to name meanwhile."""
+        there = self._published(plan.release, plan)
+        if there is None:
+            return
+        for tag in moved:
+            for reference in [r.tagged(tag.name) for r in plan.repositories]:
+                self.report.published(self._move_one(reference, tag, plan, there))
 
     def _settle_tag(
         self, tag: PlannedTag, plan: Plan, manifest: Manifest, releases: Sequence[Release]

@@ -9,9 +9,10 @@ import pytest
 
 from tests.conftest import Run, StartProxy, StartRegistry
 from tests.support.engine import Engine
+from tests.support.fault import Call
 from tests.support.git import DATE, GitRepository
 from tests.support.image import busybox_files, scratch_files
-from tests.support.registry import RegistryServer
+from tests.support.registry import IMAGE_MANIFEST, RegistryServer
 
 LABEL = "org.opencontainers.image."
 
@@ -249,6 +250,7 @@ def test_without_push_the_engine_alone_has_the_tags(
 def test_a_dry_run_changes_nothing_anywhere(
     app: GitRepository, run: Run, registry: RegistryServer, engine: Engine
 ) -> None:
+    release(app, "v1.3.0", f"of {registry.address} alone\n")  # so that no other test has its commit
     image = f"{registry.address}/acme/app"
     done = run("publish", "-i", image, "--dry-run", "--json", cwd=app.path)
     assert done.returncode == 0, done
@@ -462,8 +464,6 @@ def test_a_higher_release_published_between_look_and_move_gets_its_tags_back(
     tmp_path: Path,
 ) -> None:
     """The other run does all its work while this one's first move is on its way."""
-    from tests.support.fault import Call
-
     app.bare_remote()
     other = app.clone(tmp_path / "other")
     release(other, "v1.2.4")
@@ -488,3 +488,89 @@ def test_a_higher_release_published_between_look_and_move_gets_its_tags_back(
     }  # fmt: skip
     statuses = {e["reference"].rpartition(":")[2]: e["status"] for e in done.json["published"]}
     assert statuses == {"1.2.3": "pushed", "1.2": "kept", "latest": "kept"}
+
+
+def test_a_run_that_pushed_over_a_finished_one_of_the_same_version_puts_it_back(
+    app: GitRepository, run: Run, registry: RegistryServer, start_proxy: StartProxy
+) -> None:
+    """The other run, whose build came out differently, ends while this one still uploads."""
+    labels = {f"{LABEL}version": "1.2.3", f"{LABEL}revision": app.head}
+    first: list[str] = []
+
+    def publish_other() -> None:
+        first.append(registry.put_image("acme/app", "1.2.3", labels))
+        for tag in ("1.2", "latest"):
+            registry.put_image("acme/app", tag, labels)
+
+    def decide(_index: int, method: str, path: str) -> Call | None:
+        is_first = not first and method == "PUT" and path.endswith("/manifests/1.2.3")
+        return Call(publish_other) if is_first else None
+
+    proxy = start_proxy(registry, decide)
+    done = run("publish", "-i", f"{proxy.address}/acme/app", "--json", cwd=app.path)
+    assert done.returncode == 0, done
+    assert done.json["digest"] == first[0]
+    assert names(registry) == dict.fromkeys(("1.2.3", "1.2", "latest"), first[0])
+
+
+def test_no_floating_tag_moves_once_another_run_has_replaced_the_exact_tag(
+    app: GitRepository, run: Run, registry: RegistryServer, tmp_path: Path
+) -> None:
+    labels = {f"{LABEL}version": "1.2.3", f"{LABEL}revision": app.head}
+    theirs = registry.put_image("acme/app", "other", labels)
+    script = (
+        "import urllib.request as r\n"
+        f"url = '{registry.url}/v2/acme/app/manifests/'\n"
+        f"body = r.urlopen(r.Request(url + 'other', headers={{'Accept': '{IMAGE_MANIFEST}'}}))\n"
+        "kind = body.headers['Content-Type']\n"
+        "put = r.Request(url + '1.2.3', body.read(), {'Content-Type': kind}, method='PUT')\n"
+        "r.urlopen(put)\n"
+    )
+    image = f"{registry.address}/acme/app"
+    done = run("publish", "-i", image, "--gate", gate(tmp_path, script), "--json", cwd=app.path)
+    assert done.returncode == 4, done
+    assert names(registry) == {"1.2.3": theirs, "other": theirs}
+
+
+def test_floating_tags_follow_the_exact_tag_that_another_run_replaced_in_the_last_moment(
+    app: GitRepository, run: Run, registry: RegistryServer, start_proxy: StartProxy
+) -> None:
+    labels = {f"{LABEL}version": "1.2.3", f"{LABEL}revision": app.head}
+    theirs: list[str] = []
+
+    def decide(_index: int, method: str, path: str) -> Call | None:
+        is_first = not theirs and method == "PUT" and path.endswith("/manifests/latest")
+        replace = lambda: theirs.append(registry.put_image("acme/app", "1.2.3", labels))  # noqa: E731
+        return Call(replace) if is_first else None
+
+    proxy = start_proxy(registry, decide)
+    done = run("publish", "-i", f"{proxy.address}/acme/app", "--json", cwd=app.path)
+    assert done.returncode == 4, done
+    assert names(registry) == dict.fromkeys(("1.2.3", "1.2", "latest"), theirs[0])
+
+
+def test_a_dry_run_misses_a_container_that_is_not_there(
+    app: GitRepository, run: Run, registry: RegistryServer
+) -> None:
+    args = ("publish", "-i", f"{registry.address}/acme/app", "--from-container", "nosuch")
+    for more in ((), ("--dry-run",)):
+        done = run(*args, *more, "--json", cwd=app.path)
+        assert done.returncode == 2, done
+        assert "nosuch" in done.json["error"]["message"]
+
+
+def test_an_image_that_the_engine_pulled_one_platform_of_keeps_all_of_them(
+    app: GitRepository, run: Run, registry: RegistryServer, engine: Engine
+) -> None:
+    digests = {
+        f"linux/{arch}": registry.put_image("base/app", arch, {}, platform=f"linux/{arch}")
+        for arch in ("amd64", "arm64")
+    }
+    index = registry.put_index("base/app", "1", digests)
+    base = f"{registry.address}/base/app"
+    engine.request("POST", f"/images/create?fromImage={base}&tag=1")
+    image = f"{registry.address}/acme/app"
+    done = run("publish", "-i", image, "--from-image", f"{base}:1", "--json", cwd=app.path)
+    assert done.returncode == 0, done
+    assert done.json["digest"] == index
+    assert set(names(registry).values()) == {index}

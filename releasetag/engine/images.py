@@ -66,6 +66,32 @@ def tag(engine: Engine, image_id: str, reference: Reference) -> None:
         raise _refused(f"cannot tag {image_id} as {reference}", error) from error
 
 
+def repo_digests(engine: Engine, name: str) -> tuple[str, ...]:
+    """The references by digest under which an image was pulled or pushed.
+
+    Raises:
+        EngineError: the engine cannot say.
+    """
+    try:
+        with stream.connection(engine):
+            found: dict[str, Any] = engine.client.inspect_image(name)  # type: ignore[no-untyped-call]
+    except docker.errors.APIError as error:
+        raise _refused(f"cannot inspect {name}", error) from error
+    # An image without any is listed as "<none>@<none>" by old engines.
+    return tuple(str(each) for each in found.get("RepoDigests") or () if "<none>" not in str(each))
+
+
+def require_container(engine: Engine, container: str) -> None:
+    """Raises UsageError if there is no such container, and EngineError if the engine cannot say."""
+    try:
+        with stream.connection(engine):
+            engine.client.inspect_container(container)
+    except docker.errors.NotFound:
+        raise _no_container(container) from None
+    except docker.errors.APIError as error:
+        raise _refused(f"cannot inspect {container}", error) from error
+
+
 def commit(engine: Engine, container: str, labels: Mapping[str, str]) -> str:
     """The ID of a new image of a container's files, its configuration and these labels.
 
@@ -83,15 +109,19 @@ def commit(engine: Engine, container: str, labels: Mapping[str, str]) -> str:
             timeout=None,  # copying a large container takes its time
         )
     if response.status_code == 404:
-        raise UsageError(
-            f"there is no container {container!r}", "docker ps --all lists the containers there are"
-        )
+        raise _no_container(container)
     if not response.ok:
         raise EngineError(
             f"cannot commit the container {container!r}: {printable(stream.refusal(response))}",
             "see whether docker commit can do it",
         )
     return str(response.json()["Id"])
+
+
+def _no_container(container: str) -> UsageError:
+    return UsageError(
+        f"there is no container {container!r}", "docker ps --all lists the containers there are"
+    )
 
 
 def push(

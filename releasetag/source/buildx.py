@@ -7,6 +7,7 @@ Source: the reference of ``docker buildx build`` (``--metadata-file``, ``--progr
 """
 
 import json
+import re
 import shutil
 import subprocess
 import tempfile
@@ -26,6 +27,10 @@ from releasetag.errors import (
 from releasetag.failure import kind_of, printable
 from releasetag.reference import DOCKER_HUB, is_digest
 from releasetag.source.build import BuiltImage
+
+# As build arguments these would change the docker command, if they went through its environment.
+_DOCKERS_OWN = re.compile(r"PATH$|HOME$|LD_|DOCKER_|BUILDX_|BUILDKIT_")
+_STOP_SECONDS = 1.0
 
 
 class BuildxImage(BuiltImage):
@@ -74,7 +79,9 @@ class BuildxImage(BuiltImage):
             "--platform": [",".join(settings.platforms)] if settings.platforms else [],
             "--target": [settings.target] if settings.target else [],
             # A value may be a token: it goes through the environment, where only we can see it.
-            "--build-arg": list(self.build_args()),
+            "--build-arg": [
+                f"{k}={v}" if _DOCKERS_OWN.match(k) else k for k, v in self.build_args().items()
+            ],
             "--label": [f"{k}={v}" for k, v in self.labels(self.labels_in_dockerfile()).items()],
             "--secret": list(settings.secrets),
             "--ssh": list(settings.ssh),
@@ -113,7 +120,11 @@ class BuildxImage(BuiltImage):
             code = process.wait()
         finally:
             process.terminate()
-            process.wait()
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
             if process.stderr is not None:
                 process.stderr.close()
         if code:
@@ -140,7 +151,8 @@ class BuildxImage(BuiltImage):
         return said, trace.failed_step_log()
 
     def _environ(self) -> dict[str, str]:
-        environ = {**self.tools.environ, **self.build_args()}
+        arguments = {k: v for k, v in self.build_args().items() if not _DOCKERS_OWN.match(k)}
+        environ = {**self.tools.environ, **arguments}
         registry = self.plan.repositories[0].registry
         found = self.tools.find_credentials(registry)
         if found is not None and found.password and "DOCKER_AUTH_CONFIG" not in environ:

@@ -2,7 +2,7 @@
 
 from releasetag.errors import UsageError
 from releasetag.floating import Served
-from releasetag.reference import parse_reference
+from releasetag.reference import Reference, parse_reference
 from releasetag.source.interface import ImageSource
 
 
@@ -22,6 +22,7 @@ class ExistingImage(ImageSource):
 
             if image_id := images.find(self._engine, name):
                 self._image_id = image_id
+                self.origin = self._all_platforms(name, reference)
                 return
         manifest = self.tools.registries.manifest(reference) if reference else None
         if reference is None or manifest is None:
@@ -31,6 +32,22 @@ class ExistingImage(ImageSource):
                 "name one that `docker images` lists, or one that is published",
             )
         self.origin = reference.repository.at(manifest.digest)
+
+    def _all_platforms(self, name: str, reference: Reference | None) -> Reference | None:
+        """The index that the engine has one platform of; None if there is none.
+
+        The engine says which digests it pulled an image by: no registry is asked for one that was
+        only ever built.
+        """
+        from releasetag.engine import images
+
+        for known in images.repo_digests(self.engine, name):
+            pulled = parse_reference(known)
+            if reference is None or pulled.repository == reference.repository:
+                manifest = self.tools.registries.manifest(pulled)
+                if manifest is not None and manifest.is_index:
+                    return pulled
+        return None
 
     def is_same(self, there: Served) -> bool:
         """By digest, or where the engine has the image by what its store takes for the ID."""
@@ -46,6 +63,13 @@ class CommittedContainer(ImageSource):
     """The container that ``--from-container`` names, as `docker commit` makes an image of it."""
 
     builder = "container"
+
+    def ready(self) -> None:
+        """See that there is such a container."""
+        super().ready()
+        from releasetag.engine import images
+
+        images.require_container(self.engine, self.plan.settings.from_container or "")
 
     def _make(self) -> str:
         from releasetag.engine import images

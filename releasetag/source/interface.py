@@ -109,6 +109,16 @@ class ImageSource(ABC):
             # A release that is published already needs no engine.
             self.engine_error = error
 
+    def ready(self) -> None:
+        """See, without making the image, what else `make` would stumble over at once.
+
+        Raises:
+            EngineError: there is no engine.
+            UsageError: what the image is to be made of is not there.
+        """
+        if self.engine_error is not None:
+            raise self.engine_error
+
     def is_same(self, there: Served) -> bool:  # noqa: ARG002 (what is built now is never it)
         """Whether what a repository serves is the image that was given."""
         return False

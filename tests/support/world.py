@@ -149,6 +149,8 @@ class FakeSource:
 
     def check(self) -> None: ...
 
+    def ready(self) -> None: ...
+
     def is_same(self, there: Served) -> bool:
         return False
 
