@@ -27,7 +27,8 @@ def promote(
     All floating tags that apply to the version, or those that --tag picks. Nothing is built or
     pulled, and all platforms are kept.
     """
-    from releasetag.errors import ReleasetagError
+    from releasetag.cli import Stopped
+    from releasetag.errors import InterruptError, ReleasetagError
     from releasetag.floating import Published
     from releasetag.promote import plan_promotion, promote_release
     from releasetag.report.console import people_console, print_promotion, print_warning
@@ -54,6 +55,10 @@ def promote(
                 )
         except ReleasetagError as error:
             failure = error
+        except Stopped as stop:
+            said = "what was moved is listed above" if done else "nothing was moved"
+            hint = "run again: it goes on where this stopped"
+            failure = InterruptError(f"interrupted: {said}", hint, stop.signal_number)
     if shared.json:
         told = promote_object(release, moves, done)
         print(dumps(told | ({"error": error_object(failure)} if failure else {})))

@@ -1,16 +1,19 @@
 """`releasetag promote`: inside the registry, with no engine and no blob moved."""
 
 import json
+import signal
+import threading
 from pathlib import Path
 
 import pytest
 
 from tests.cli.parts import LABEL, assert_refused, no_engine, put_release, writes
-from tests.conftest import Run
+from tests.conftest import Run, StartProxy
+from tests.support.fault import Hold
 from tests.support.git import GitRepository
 from tests.support.image import scratch_files
 from tests.support.registry import RegistryServer
-from tests.support.run import Finished
+from tests.support.run import Finished, start_cli
 
 
 @pytest.fixture
@@ -187,3 +190,27 @@ def test_a_publish_after_a_rollback_moves_up_again(
     done = run("publish", "-i", promote.image, "--json", cwd=app.path)
     assert done.returncode == 0, done
     assert promote.tags()["latest"] == promote.tags()["2.0.1"] == done.json["digest"]
+
+
+def test_an_interrupted_promotion_says_what_it_has_moved(
+    promote: Promote, home: Path, start_proxy: StartProxy
+) -> None:
+    arrived, released = threading.Event(), threading.Event()
+
+    def decide(_index: int, method: str, path: str) -> Hold | None:
+        if method != "PUT" or not path.endswith("/manifests/latest"):
+            return None
+        arrived.set()
+        return Hold(released)
+
+    image = f"{start_proxy(promote.registry, decide).address}/acme/app"
+    process = start_cli("promote", "2.0.0", "-i", image, "--json", cwd=promote.app.path, home=home)
+    assert arrived.wait(30)
+    process.send_signal(signal.SIGTERM)
+    stdout, stderr = process.communicate(timeout=30)
+    released.set()
+    assert process.returncode == 143, stderr
+    told = json.loads(stdout)
+    assert told["error"]["kind"] == "interrupted"
+    moved = [(each["reference"], each["status"]) for each in told["published"]]
+    assert moved == [(f"{image}:2.0", "pushed")]
