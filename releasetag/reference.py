@@ -97,6 +97,7 @@ def parse_repository(text: str) -> Repository:
     Raises:
         UsageError: the text is no repository, or is more than one.
     """
+    _refuse_user_name(text)
     shown = repr(text)
     if "@" in text or ":" in text.rpartition("/")[2]:
         name = text.partition("@")[0]
@@ -135,6 +136,7 @@ def parse_reference(text: str) -> Reference:
     Raises:
         UsageError: the text is no reference.
     """
+    _refuse_user_name(text)
     name, _, digest = text.partition("@")
     head, slash, last = name.rpartition("/")
     last, colon, tag = last.partition(":")
@@ -147,6 +149,15 @@ def parse_reference(text: str) -> Reference:
     if digest:
         return repository.at(digest)
     return repository.tagged(tag or "latest")
+
+
+def _refuse_user_name(text: str) -> None:
+    if "@" in text.rpartition("/")[0]:
+        # Not repeated: a password may stand in it.
+        raise UsageError(
+            "a repository is given with a user name in it",
+            "leave out what stands before the '@', and log in with releasetag login",
+        )
 
 
 def _split_registry(text: str) -> tuple[str, str]:

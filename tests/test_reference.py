@@ -216,3 +216,13 @@ def test_any_text_is_a_reference_or_a_usage_error(text: str) -> None:
         return
 
     assert parse_reference(str(reference)) == reference
+
+
+@pytest.mark.parametrize(
+    "text", ["bob:hunter2@ghcr.io/acme/app", "https://bob:hunter2@x.test/app:1"]
+)
+def test_a_password_in_a_repository_is_not_repeated(text: str) -> None:
+    for parse in (parse_repository, parse_reference):
+        with pytest.raises(UsageError) as caught:
+            parse(text)
+        assert "hunter2" not in caught.value.message + caught.value.hint
