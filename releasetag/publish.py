@@ -47,9 +47,6 @@ class Report(EngineReport, Protocol):
     def published(self, item: Published) -> None:
         """It is known what became of a reference; the last word on one stands."""
 
-    def warn(self, text: str) -> None:
-        """Something that a person should know and the publish can live with."""
-
 
 @dataclass(frozen=True)
 class Build:

@@ -1,6 +1,6 @@
 """An image that exists, in the engine or in a registry, and a container made into one."""
 
-from releasetag.errors import UsageError
+from releasetag.errors import AuthError, PushError, UsageError
 from releasetag.floating import Served
 from releasetag.reference import Reference, parse_reference
 from releasetag.source.interface import ImageSource
@@ -36,15 +36,21 @@ class ExistingImage(ImageSource):
     def _all_platforms(self, name: str, reference: Reference | None) -> Reference | None:
         """The index that the engine has one platform of; None if there is none.
 
-        The engine says which digests it pulled an image by: no registry is asked for one that was
-        only ever built.
+        The engine says which digests it pulled an image by. Some engines say so of an image that
+        was only ever built, too: a registry that does not have it, or does not answer, is no error.
         """
         from releasetag.engine import images
 
         for known in images.repo_digests(self.engine, name):
             pulled = parse_reference(known)
             if reference is None or pulled.repository == reference.repository:
-                manifest = self.tools.registries.manifest(pulled)
+                try:
+                    manifest = self.tools.registries.manifest(pulled)
+                except AuthError:  # what Docker Hub says of what it does not have
+                    continue
+                except PushError as error:
+                    self.report.warn(f"publishing the engine's platform alone: {error.message}")
+                    continue
                 if manifest is not None and manifest.is_index:
                     return pulled
         return None

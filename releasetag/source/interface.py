@@ -30,6 +30,9 @@ class EngineReport(Protocol):
     def building(self, event: "BuildEvent") -> None:
         """The engine builds; from several threads where it builds for several platforms."""
 
+    def warn(self, text: str) -> None:
+        """Something that a person should know and the publish can live with."""
+
     def pushing(self, event: "PushEvent") -> None:
         """The engine pushes; from several threads."""
 
