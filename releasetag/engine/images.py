@@ -81,6 +81,20 @@ def repo_digests(engine: Engine, name: str) -> tuple[str, ...]:
     return tuple(str(each) for each in found.get("RepoDigests") or () if "<none>" not in str(each))
 
 
+def platform_of(engine: Engine, image_id: str) -> str:
+    """The platform that an image is for: ``linux/arm64``.
+
+    Raises:
+        EngineError: the engine cannot say.
+    """
+    try:
+        with stream.connection(engine):
+            found: dict[str, Any] = engine.client.inspect_image(image_id)  # type: ignore[no-untyped-call]
+    except docker.errors.APIError as error:
+        raise _refused(f"cannot inspect {image_id}", error) from error
+    return f"{found.get('Os')}/{found.get('Architecture')}"
+
+
 def require_container(engine: Engine, container: str) -> None:
     """Raises UsageError if there is no such container, and EngineError if the engine cannot say."""
     try:

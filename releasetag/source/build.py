@@ -68,7 +68,9 @@ class BuiltImage(ImageSource):
             labels=self.labels(self.labels_in_dockerfile()),
             platform=platform,
             cache_from=settings.cache_from,
-            no_cache=settings.no_cache,
+            # The classic builder's cache may hold the same steps for another platform: Podman's
+            # does not look.
+            no_cache=settings.no_cache or (platform is not None and self.builder == "classic"),
             pull=settings.pull,
             network=settings.network,
             add_hosts=settings.add_hosts,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from releasetag.errors import ConflictError
+from releasetag.errors import BuildError, ConflictError
 from releasetag.floating import served
 from releasetag.parallel import side_by_side
 from releasetag.reference import Reference, Repository
@@ -57,7 +57,9 @@ class PlatformImages(BuiltImage):
             if origin is not None:
                 return _PlatformImage(origin=origin)
             progress = numbers.of(platform, self.report.building)
-            return _PlatformImage(image_id=self.build(platform, progress))
+            image_id = self.build(platform, progress)
+            self._check_platform(image_id, platform)
+            return _PlatformImage(image_id=image_id)
 
         # Base images, context and downloads of one build fill the pauses of another. The classic
         # builder has one image behind a base's name at a time, of one platform.
@@ -66,6 +68,17 @@ class PlatformImages(BuiltImage):
         # In the engine, the release's tags name the image that runs there.
         own = f"{self._engine.os}/{self._engine.arch}" if self._engine else ""
         return self._images[own].image_id if own in self._images else ""
+
+    def _check_platform(self, image_id: str, platform: str) -> None:
+        """An index must not name an image as what it is not."""
+        from releasetag.engine import images
+
+        built = images.platform_of(self.engine, image_id)
+        if built.split("/") != platform.split("/")[:2]:
+            raise BuildError(
+                f"the engine built for {built} though {platform} was asked for",
+                "build with BuildKit (--builder buildkit), or with buildx",
+            )
 
     def push(self, reference: Reference) -> str:
         """Push every platform's image, and put the index under the tag."""

@@ -1,6 +1,7 @@
 """Several platforms under one index, on every kind of engine."""
 
 import json
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,12 @@ def test_two_platforms_are_one_digest_under_every_tag_everywhere(
             "linux/arm64": named["1.2.3-linux-arm64"],
         }
     assert len(set(children(registry, "latest").values())) == 2
+    for platform, digest in children(registry, "latest").items():
+        manifest = json.loads(registry.manifest("acme/app", digest) or b"")
+        blob = f"{registry.url}/v2/acme/app/blobs/{manifest['config']['digest']}"
+        with urllib.request.urlopen(blob) as answer:  # noqa: S310 (our own registry)
+            config = json.load(answer)
+        assert f"{config['os']}/{config['architecture']}" == platform
     again = run("publish", *images, *ARGS, cwd=app.path, env=any_engine.environ)
     assert again.returncode == 0, again
     assert again.json["build"]["reused"] is True
