@@ -43,14 +43,41 @@ def find(engine: Engine, name: str) -> str | None:
     Raises:
         EngineError: the engine cannot say.
     """
+    found = _inspect(engine, name)
+    return str(found["Id"]) if found else None
+
+
+def repo_digests(engine: Engine, name: str) -> tuple[str, ...]:
+    """The references by digest under which an image was pulled or pushed.
+
+    Raises:
+        EngineError: the engine cannot say.
+    """
+    listed = _inspect(engine, name).get("RepoDigests") or ()
+    # An image without any is listed as "<none>@<none>" by old engines.
+    return tuple(str(each) for each in listed if "<none>" not in str(each))
+
+
+def platform_of(engine: Engine, image_id: str) -> str:
+    """The platform that an image is for: ``linux/arm64``.
+
+    Raises:
+        EngineError: the engine cannot say.
+    """
+    found = _inspect(engine, image_id)
+    return f"{found.get('Os')}/{found.get('Architecture')}"
+
+
+def _inspect(engine: Engine, name: str) -> dict[str, Any]:
+    """What the engine says of an image; nothing if there is none."""
     try:
         with stream.connection(engine):
             found: dict[str, Any] = engine.client.inspect_image(name)  # type: ignore[no-untyped-call]
     except docker.errors.NotFound:
-        return None
+        return {}
     except docker.errors.APIError as error:
         raise _refused(f"cannot inspect {name}", error) from error
-    return str(found["Id"])
+    return found
 
 
 def tag(engine: Engine, image_id: str, reference: Reference) -> None:
@@ -64,35 +91,6 @@ def tag(engine: Engine, image_id: str, reference: Reference) -> None:
             engine.client.tag(image_id, str(reference.repository), reference.tag, force=True)
     except docker.errors.APIError as error:
         raise _refused(f"cannot tag {image_id} as {reference}", error) from error
-
-
-def repo_digests(engine: Engine, name: str) -> tuple[str, ...]:
-    """The references by digest under which an image was pulled or pushed.
-
-    Raises:
-        EngineError: the engine cannot say.
-    """
-    try:
-        with stream.connection(engine):
-            found: dict[str, Any] = engine.client.inspect_image(name)  # type: ignore[no-untyped-call]
-    except docker.errors.APIError as error:
-        raise _refused(f"cannot inspect {name}", error) from error
-    # An image without any is listed as "<none>@<none>" by old engines.
-    return tuple(str(each) for each in found.get("RepoDigests") or () if "<none>" not in str(each))
-
-
-def platform_of(engine: Engine, image_id: str) -> str:
-    """The platform that an image is for: ``linux/arm64``.
-
-    Raises:
-        EngineError: the engine cannot say.
-    """
-    try:
-        with stream.connection(engine):
-            found: dict[str, Any] = engine.client.inspect_image(image_id)  # type: ignore[no-untyped-call]
-    except docker.errors.APIError as error:
-        raise _refused(f"cannot inspect {image_id}", error) from error
-    return f"{found.get('Os')}/{found.get('Architecture')}"
 
 
 def require_container(engine: Engine, container: str) -> None:
