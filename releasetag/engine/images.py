@@ -7,6 +7,7 @@ import base64
 import json
 import random as random_module
 import re
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -33,6 +34,10 @@ from releasetag.retry import retried
 
 # Engines with containerd's image store, and Podman, say the digest in words alone.
 _DIGEST = re.compile(r"\bdigest: (sha256:[0-9a-f]{64})\b")
+
+# Podman reads an image's names and writes them back with the new one: of two that are given at the
+# same time, one can be lost.
+_TAGGING = threading.Lock()
 
 
 def find(engine: Engine, name: str) -> str | None:
@@ -87,7 +92,7 @@ def tag(engine: Engine, image_id: str, reference: Reference) -> None:
         EngineError: there is no such image, or the engine refuses.
     """
     try:
-        with stream.connection(engine):
+        with _TAGGING, stream.connection(engine):
             engine.client.tag(image_id, str(reference.repository), reference.tag, force=True)
     except docker.errors.APIError as error:
         raise _refused(f"cannot tag {image_id} as {reference}", error) from error

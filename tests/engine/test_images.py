@@ -15,6 +15,7 @@ from releasetag.engine.build import BuildOptions, build
 from releasetag.engine.connect import Engine, connect
 from releasetag.engine.events import LayerPushed, PushEvent, PushRetried
 from releasetag.errors import AuthError, EngineError, PushError, UsageError
+from releasetag.parallel import side_by_side
 from releasetag.reference import Reference, parse_reference
 from tests.conftest import StartProxy, StartRegistry
 from tests.engine.parts import make_context
@@ -79,6 +80,18 @@ def test_an_image_is_found_by_reference_and_by_id(docker: Engine, image_id: str)
 @pytest.mark.parametrize("name", ["releasetag.test/none:1", "sha256:" + "0" * 64])
 def test_an_image_that_is_not_there_is_none(docker: Engine, name: str) -> None:
     assert images.find(docker, name) is None
+
+
+def test_names_that_are_given_at_the_same_time_all_stay(
+    any_engine: RealEngine, tmp_path: Path
+) -> None:
+    docker = connect(any_engine.environ)
+    image_id = make_image(docker, tmp_path)
+    names = [parse_reference(f"127.0.0.1:5000/side-by-side:{number}") for number in range(64)]
+    side_by_side(lambda name: images.tag(docker, image_id, name), names, 8)
+    missing = [name for name in names if images.find(docker, str(name)) is None]
+    docker.client.close()
+    assert missing == []
 
 
 def test_tagging_what_is_not_there_is_an_engine_error(docker: Engine) -> None:
