@@ -7,13 +7,13 @@ import re
 import signal
 import sys
 from contextlib import suppress
-from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
 
 from releasetag.cli import init, login, plan, promote, publish, verify
 from releasetag.cli.help import Command, Group
+from releasetag.cli.interrupt import Stopped, listen
 from releasetag.cli.options import with_shared
 from releasetag.errors import InterruptError, ReleasetagError, UsageError
 
@@ -66,21 +66,9 @@ def _global(
         print(context.get_help())
 
 
-class Stopped(BaseException):
-    """Ctrl-C or SIGTERM, as an exception in the main thread.
-
-    Typer ends a program without a word when it sees a KeyboardInterrupt.
-    """
-
-    def __init__(self, signal_number: int) -> None:
-        super().__init__()
-        self.signal_number = signal_number
-
-
 def main() -> NoReturn:
     """Run the command line of this process."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    listen()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a letter that a terminal lacks is no failure
@@ -127,12 +115,6 @@ def _run(args: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 (whatever it is, it is our fault)
         return _tell(_internal(error), args)
     return code if isinstance(code, int) else 0
-
-
-def _stop(number: int, _frame: FrameType | None) -> NoReturn:
-    # The next one ends the program on the spot, and not what it says with a traceback.
-    signal.signal(number, signal.SIG_DFL)
-    raise Stopped(number)
 
 
 def _interrupted(signal_number: int) -> ReleasetagError:

@@ -27,7 +27,7 @@ def promote(
     All floating tags that apply to the version, or those that --tag picks. Nothing is built or
     pulled, and all platforms are kept.
     """
-    from releasetag.cli import Stopped
+    from releasetag.cli.interrupt import Stopped
     from releasetag.errors import InterruptError, ReleasetagError
     from releasetag.floating import Published
     from releasetag.promote import plan_promotion, promote_release

@@ -156,7 +156,7 @@ class _Command:
         Returns:
             The exit code.
         """
-        from releasetag.cli import Stopped
+        from releasetag.cli.interrupt import Stopped
         from releasetag.errors import ReleasetagError
 
         try:

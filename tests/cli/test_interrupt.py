@@ -1,0 +1,39 @@
+"""A signal is heard though the main thread is not the one that it comes to."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+# The main thread, which waits for bytes that do not come, takes no signals: so the other thread
+# gets them, as it may whenever there is one.
+WAITS = """
+import signal, socket, threading
+from releasetag.cli.interrupt import Stopped, listen
+
+listen()
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+mine, other = socket.socketpair()
+try:
+    print("waits", flush=True)
+    mine.recv(1)
+except Stopped as stop:
+    print("heard", stop.signal_number)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_another_thread_ends_what_the_main_thread_waits_for(number: int) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITS], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "waits\n"
+            process.send_signal(number)
+            said, _ = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert said == f"heard {int(number)}\n"
