@@ -2,15 +2,19 @@
 
 import json
 import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Run
+from tests.support.buildkit import buildkit_of
 from tests.support.engine import Engine, forky
 from tests.support.git import GitRepository
 from tests.support.image import busybox_files, scratch_files
 from tests.support.registry import RegistryServer
+from tests.support.run import clean_environ
 
 pytestmark = pytest.mark.engines
 
@@ -37,10 +41,27 @@ def app(git_repository: GitRepository) -> GitRepository:
     return git_repository
 
 
+@pytest.fixture(params=["default", "fleet"])
+def builder(
+    request: pytest.FixtureRequest, docker_28: Engine, docker_command: dict[str, str], home: Path
+) -> Iterator[dict[str, str]]:
+    """The engine as a builder of buildx, or a builder elsewhere; the environment that knows it."""
+    if request.param == "default":
+        yield docker_command | docker_28.environ | {"RELEASETAG_BUILDER": "buildx:default"}
+        return
+    with buildkit_of(docker_28) as address:
+        subprocess.run(
+            ["docker", "buildx", "create", "--name", "fleet", "--driver", "remote", address],
+            env=clean_environ(home) | docker_command,
+            check=True,
+        )
+        away = {"DOCKER_HOST": f"unix://{home}/no.sock"}
+        yield docker_command | away | {"RELEASETAG_BUILDER": "buildx:fleet"}
+
+
 def test_buildx_builds_once_and_its_attestations_are_under_every_tag(
     app: GitRepository,
-    docker_28: Engine,
-    docker_command: dict[str, str],
+    builder: dict[str, str],
     run: Run,
     registry: RegistryServer,
     second_registry: RegistryServer,
@@ -48,12 +69,11 @@ def test_buildx_builds_once_and_its_attestations_are_under_every_tag(
     args = (
         "publish", "-i", f"{registry.address}/acme/app",
         "-i", f"{second_registry.address}/acme/app",
-        "--builder", "buildx:default", "--platform", "linux/amd64,linux/arm64", "--json",
+        "--platform", "linux/amd64,linux/arm64", "--json",
     )  # fmt: skip
-    env = docker_28.environ | docker_command
-    done = run(*args, cwd=app.path, env=env)
+    done = run(*args, cwd=app.path, env=builder)
     assert done.returncode == 0, done
-    assert done.json["build"]["builder"] == "buildx:default"
+    assert done.json["build"]["builder"] == builder["RELEASETAG_BUILDER"]
     for each in (registry, second_registry):
         assert set(each.tags("acme/app")) == {"1.2.3", "1.2", "latest"}
         for tag in each.tags("acme/app"):
@@ -67,7 +87,7 @@ def test_buildx_builds_once_and_its_attestations_are_under_every_tag(
             assert each.digest("acme/app", child["digest"]) == child["digest"]
     labels = registry.labels("acme/app", "latest")
     assert labels["org.opencontainers.image.revision"] == app.head
-    again = run(*args, cwd=app.path, env=env)
+    again = run(*args, cwd=app.path, env=builder)
     assert again.json["build"]["reused"] is True, again
     assert run("verify", *args[1:5], cwd=app.path).returncode == 0
 
