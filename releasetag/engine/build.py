@@ -220,7 +220,7 @@ def _post(
         )
     with closing(response):
         if not response.ok:
-            raise _failed(stream.refusal(response), ())
+            raise build_error(stream.refusal(response), ())
         return _follow(engine, response, reader, progress)
 
 
@@ -252,7 +252,7 @@ def _follow(
     for event in reader.end(error):
         progress(event)
     if error:
-        raise _failed(error, reader.failed_step_log())
+        raise build_error(error, reader.failed_step_log())
     if not image_id:
         raise BuildError(
             "the build ended without an image",
@@ -313,8 +313,11 @@ _HINTS = (
 )
 
 
-def _failed(message: str, log: tuple[str, ...]) -> BuildError:
-    """The error for what the builder said. (Of a missing emulator, the log alone tells.)"""
+def build_error(message: str, log: tuple[str, ...]) -> BuildError:
+    """The error for what a builder said and the end of the failed step's output.
+
+    (Of a missing emulator, the log alone tells.)
+    """
     said = "\n".join((message, *log)).lower()
     general = (
         "the last lines of the failed step say why"

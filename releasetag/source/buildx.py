@@ -32,6 +32,9 @@ from releasetag.source.build import BuiltImage
 _DOCKERS_OWN = re.compile(r"PATH$|HOME$|LD_|DOCKER_|BUILDX_|BUILDKIT_")
 _STOP_SECONDS = 1.0
 
+_ERROR = "ERROR: "
+"""What the last of buildx's words begin with; more lines may follow."""
+
 
 class BuildxImage(BuiltImage):
     """An image that a builder of buildx makes, for any number of platforms."""
@@ -131,12 +134,12 @@ class BuildxImage(BuiltImage):
             raise _failed(said, log)
 
     def _follow(self, lines: Iterator[bytes]) -> tuple[str, tuple[str, ...]]:
-        """Tell buildx's progress; gives its last word and the end of the failed step's output."""
+        """Tell buildx's progress; gives what it says at its end, and of the step that failed."""
         from google.protobuf.json_format import ParseDict, ParseError
 
         from releasetag.engine.trace import StatusResponse, Trace
 
-        trace, said = Trace(), ""
+        trace, said = Trace(), list[str]()
         for line in lines:
             try:
                 status = ParseDict(
@@ -144,11 +147,12 @@ class BuildxImage(BuiltImage):
                 )
             except (ValueError, TypeError, AttributeError, ParseError):
                 # Words, even where they happen to be JSON.
-                said = line.decode("utf-8", "replace").strip() or said
+                text = line.decode("utf-8", "replace").strip()
+                said = [text] if text.startswith(_ERROR) else [*said, text]
                 continue
             for event in trace.take_up(status):
                 self.report.building(event)
-        return said, trace.failed_step_log()
+        return " ".join(filter(None, said)), trace.failed_step_log()
 
     def _environ(self) -> dict[str, str]:
         arguments = {k: v for k, v in self.build_args().items() if not _DOCKERS_OWN.match(k)}
@@ -188,12 +192,20 @@ def _as_trace(status: Mapping[str, list[dict[str, object]]]) -> dict[str, list[d
 
 
 def _failed(said: str, log: tuple[str, ...]) -> ReleasetagError:
-    message = printable(said.removeprefix("ERROR: ").removeprefix("failed to build: "))
+    from releasetag.engine.build import build_error
+
+    said = said.removeprefix(_ERROR).removeprefix("failed to build: ")
+    message = f"buildx: {printable(said)}"
     if "no builder" in said:
-        return UsageError(f"buildx: {message}", "see `docker buildx ls` for the builders there are")
+        return UsageError(message, "see `docker buildx ls` for the builders there are")
+    if said == "context deadline exceeded":  # a build's own time-outs say more
+        return EngineError("buildx: the builder cannot be reached", "see `docker buildx inspect`")
+    if "not supported for the docker driver" in said:
+        return UsageError(
+            message, "name another builder, buildx:NAME, or build with --builder auto"
+        )
     if "failed to push" in said:
         if kind_of(said) == "auth":
-            return AuthError(f"buildx: {message}", "log in with releasetag login REGISTRY")
-        return PushError(f"buildx: {message}", "run again: what was built is in buildx's cache")
-    hint = "the last lines of the failed step say why" if log else "see what buildx says above"
-    return BuildError(f"the build failed: {message}", hint, log)
+            return AuthError(message, "log in with releasetag login REGISTRY")
+        return PushError(message, "run again: what was built is in buildx's cache")
+    return build_error(said, log)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,16 @@ def docker_command(home: Path, tmp_path: Path) -> dict[str, str]:
     return {"PATH": f"{programs}:{os.environ['PATH']}"}
 
 
+def create_builder(name: str, address: str, home: Path, docker_command: dict[str, str]) -> None:
+    """Make buildx know a BuildKit that listens at an address."""
+    subprocess.run(
+        ["docker", "buildx", "create", "--name", name, "--driver", "remote", address],
+        env=clean_environ(home) | docker_command,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+
+
 @pytest.fixture
 def app(git_repository: GitRepository) -> GitRepository:
     """A release of a small image."""
@@ -50,11 +61,7 @@ def builder(
         yield docker_command | docker_28.environ | {"RELEASETAG_BUILDER": "buildx:default"}
         return
     with buildkit_of(docker_28) as address:
-        subprocess.run(
-            ["docker", "buildx", "create", "--name", "fleet", "--driver", "remote", address],
-            env=clean_environ(home) | docker_command,
-            check=True,
-        )
+        create_builder("fleet", address, home, docker_command)
         away = {"DOCKER_HOST": f"unix://{home}/no.sock"}
         yield docker_command | away | {"RELEASETAG_BUILDER": "buildx:fleet"}
 
@@ -135,6 +142,46 @@ def test_what_buildx_cannot_do_is_said_in_two_lines(
     )  # fmt: skip
     assert done.returncode == code, done
     assert words in done.json["error"]["message"]
+
+
+def test_a_builder_that_has_gone_is_said_to_be(
+    app: GitRepository,
+    docker_command: dict[str, str],
+    home: Path,
+    run: Run,
+    registry: RegistryServer,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    create_builder("gone", f"tcp://127.0.0.1:{port}", home, docker_command)
+    done = run(
+        "publish", "-i", f"{registry.address}/acme/app", "--builder", "buildx:gone", "--json",
+        cwd=app.path, env=docker_command,
+    )  # fmt: skip
+    assert done.returncode == 5, done
+    assert "cannot be reached" in done.json["error"]["message"]
+
+
+def test_the_engines_own_builder_makes_one_platform_in_the_classic_store(
+    app: GitRepository,
+    private_engine: Engine,
+    docker_command: dict[str, str],
+    run: Run,
+    registry: RegistryServer,
+) -> None:
+    env = private_engine.environ | docker_command
+    args = ("publish", "-i", f"{registry.address}/acme/app", "--builder", "buildx", "--json")
+    several = run(*args, "--platform", "linux/amd64,linux/arm64", cwd=app.path, env=env)
+    if b"io.containerd.snapshotter" in private_engine.get("/info"):  # a newer distribution's
+        assert several.returncode == 0, several
+        return
+    assert several.returncode == 2, several
+    assert "Multi-platform build is not supported" in several.json["error"]["message"]
+    assert registry.tags("acme/app") == []
+    done = run(*args, cwd=app.path, env=env)
+    assert done.returncode == 0, done
+    named = {tag: registry.digest("acme/app", tag) for tag in registry.tags("acme/app")}
+    assert named == dict.fromkeys(("1.2.3", "1.2", "latest"), done.json["digest"])
 
 
 def test_without_buildx_there_is_a_hint(
