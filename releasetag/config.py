@@ -247,6 +247,7 @@ def load(
         UsageError: a value that cannot be, naming the option, variable, or file and key.
     """
     cwd = cwd or base
+    _refuse_misspelt(environ)
     given = {k: v for k, v in options.items() if v not in (None, [])}
     config = given.pop("config", None) or environ.get(f"{_ENVIRONMENT_PREFIX}CONFIG") or None
     file_layer, components = _file_layers(Path(config) if config else None, cwd, base, root)
@@ -322,6 +323,23 @@ def _environment_layer(environ: Mapping[str, str], cwd: Path) -> _Layer:
         if text := environ.get(variable, "").strip():
             layer[name] = _convert(name, _from_text(name, text, variable, cwd), variable)
     return layer
+
+
+def _refuse_misspelt(environ: Mapping[str, str]) -> None:
+    """Raise UsageError for a variable that is nearly a setting's, such as RELEASETAG_GATE.
+
+    Others may be the user's own, or a gate's.
+    """
+    settings = {name.upper() for name in _SETTINGS} | {"CONFIG"}
+    for variable, value in environ.items():
+        name = variable.removeprefix(_ENVIRONMENT_PREFIX)
+        if name == variable or name in settings or not value.strip():
+            continue
+        if near := difflib.get_close_matches(name, settings, n=1, cutoff=0.7):
+            raise UsageError(
+                f"{variable} is no setting",
+                f"did you mean {_ENVIRONMENT_PREFIX}{near[0]}? Unset it, if it is not for this",
+            )
 
 
 def _from_text(name: str, text: str, where: str, cwd: Path) -> Any:

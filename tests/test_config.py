@@ -296,6 +296,35 @@ def test_the_file_in_path_comes_before_that_of_the_work_tree(tmp_path: Path) -> 
     assert load({}, {}, service, tmp_path).default.jobs == 3
 
 
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("RELEASETAG_GATE", "RELEASETAG_GATES"),
+        ("RELEASETAG_IMAGE", "RELEASETAG_IMAGES"),
+        ("RELEASETAG_BUILD_ARG", "RELEASETAG_BUILD_ARGS"),
+        ("RELEASETAG_NO_PUSH", "RELEASETAG_PUSH"),
+        ("RELEASETAG_DRYRUN", "RELEASETAG_DRY_RUN"),
+        ("RELEASETAG_CONFIGS", "RELEASETAG_CONFIG"),
+    ],
+)
+def test_a_misspelt_variable_is_not_passed_over(tmp_path: Path, variable: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=f"^{variable} is no setting$") as error:
+        load_in(tmp_path, environ={variable: "x"})
+    assert f"did you mean {meant}?" in error.value.hint
+    load_in(tmp_path, environ={variable: " "})  # an input of GitHub Actions that was not given
+
+
+@pytest.mark.parametrize(
+    "name",
+    # What this and its step on GitHub Actions set for others, and anything else.
+    ["VERSION", "DIGEST", "REFERENCES", "PYTHON", "REGISTRY", "USERNAME", "PASSWORD", "TOKEN"],
+)
+def test_a_variable_that_is_no_setting_and_near_to_none_is_somebody_elses(
+    tmp_path: Path, name: str
+) -> None:
+    assert load_in(tmp_path, environ={f"RELEASETAG_{name}": "x"}) == load_in(tmp_path)
+
+
 @pytest.mark.parametrize("place", ["option", "environ"])
 @pytest.mark.parametrize("name", ["ci/other.toml", "ci/pyproject.toml"])
 def test_a_named_file_is_read_in_place_of_the_others(place: str, name: str, tmp_path: Path) -> None:
