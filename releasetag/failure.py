@@ -4,6 +4,7 @@ The engine reports a failed push as text, a registry as a status and text: both 
 """
 
 import re
+from collections.abc import Iterator
 from typing import Literal
 
 Kind = Literal["auth", "immutable", "lasting", "passing"]
@@ -59,6 +60,14 @@ def kind_of(message: str, status: int = 0) -> Kind:
     if status in {401, 403}:
         return "auth"
     return "passing" if status in PASSING_STATUS else "lasting"
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, what caused it, what caused that, and so on to the bottom."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
 
 
 def printable(text: str, limit: int = 300) -> str:

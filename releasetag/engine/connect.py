@@ -7,7 +7,7 @@ import errno
 import socket
 import ssl
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 from releasetag.engine.endpoint import Endpoint, Tls, config_folder, endpoints
 from releasetag.engine.ssh import SshAdapter
 from releasetag.errors import EngineError
-from releasetag.failure import printable
+from releasetag.failure import causes, printable
 
 PING_TIMEOUT = 10.0
 """Seconds that an engine may take to say that it is there."""
@@ -285,7 +285,7 @@ def _unreachable(
 
 def _reason(error: BaseException) -> tuple[str, int | None]:
     """What is at the bottom of a chain of wrapped errors, in words and as an errno."""
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, ssl.SSLError):
             return f"TLS: {getattr(cause, 'verify_message', '') or cause.reason or cause}", None
         if isinstance(cause, TimeoutError | requests.Timeout):
@@ -294,20 +294,10 @@ def _reason(error: BaseException) -> tuple[str, int | None]:
             return "the name of the host cannot be resolved", None
         if isinstance(cause, OSError) and cause.errno is not None and cause.strerror:
             return cause.strerror.lower(), cause.errno
-    last = list(_causes(error))[-1]
+    last = list(causes(error))[-1]
     if isinstance(last, APIError):
         return printable(str(last.explanation)), None
     if isinstance(last, requests.RequestException | urllib3.exceptions.HTTPError):
         # Their words hold the URL and with it the build arguments.
         return type(last).__name__, None
     return printable(str(last)) or type(last).__name__, None
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    seen = error
-    for _ in range(20):
-        yield seen
-        inner = seen.__cause__ or seen.__context__
-        if inner is None:
-            return
-        seen = inner

@@ -6,13 +6,13 @@ Source: OCI Distribution 1.1, "Error codes"; RFC 6749, section 5.2, for token se
 import json
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 
 import httpx
 
 from releasetag.errors import AuthError, PassingError, PushError, ReleasetagError
-from releasetag.failure import kind_of, printable
+from releasetag.failure import causes, kind_of, printable
 from releasetag.reference import DOCKER_HUB
 from releasetag.registry.transport import TooLarge
 
@@ -74,7 +74,7 @@ def fault(
     ours = {host, f"{host}:443", DOCKER_HUB}
     where = registry if registry in ours else f"{host}, to which {registry} points,"
     message = f"cannot {doing}: {where}"
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return PushError(
                 f"{message} has a certificate that does not verify: {cause.verify_message}",
@@ -156,7 +156,7 @@ def retry_after(headers: httpx.Headers) -> float | None:
 
 def refused(error: Exception) -> bool:
     """Whether nobody listens there."""
-    return any(isinstance(cause, ConnectionRefusedError) for cause in _causes(error))
+    return any(isinstance(cause, ConnectionRefusedError) for cause in causes(error))
 
 
 def _host(error: Exception) -> str:
@@ -165,10 +165,3 @@ def _host(error: Exception) -> str:
     except RuntimeError:  # no request is known
         url = None
     return url.netloc.decode("ascii") if url else ""
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    seen: BaseException | None = error
-    while seen is not None:
-        yield seen
-        seen = seen.__cause__ or seen.__context__
