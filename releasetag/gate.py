@@ -1,17 +1,22 @@
 """Gates: commands that look at what was pushed before any floating tag names it."""
 
+import os
 import shlex
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 
 from releasetag.errors import GateError, UsageError
 
 
-def parse_gate(command: str) -> list[str]:
+def parse_gate(command: str, environ: Mapping[str, str]) -> list[str]:
     """A gate's command, split as a shell splits words.
 
+    Args:
+        environ: its PATH is where the program is looked for.
+
     Raises:
-        UsageError: there are no words, or a quote is not closed.
+        UsageError: there are no words, a quote is not closed, or there is no such program.
     """
     try:
         words = shlex.split(command)
@@ -22,6 +27,11 @@ def parse_gate(command: str) -> list[str]:
         ) from None
     if not words or "\0" in command:
         raise UsageError("a gate without a command", "give --gate a command to run")
+    if shutil.which(words[0], path=environ.get("PATH", os.defpath)) is None:
+        raise UsageError(
+            f"the gate {words[0]!r} is no program that can be run",
+            "give --gate one that is in PATH, or the path of one",
+        )
     return words
 
 
@@ -43,7 +53,7 @@ def run_gate(words: Sequence[str], environ: Mapping[str, str]) -> None:
     except OSError as error:
         raise GateError(
             f"the gate {words[0]!r} cannot be run: {error.strerror}",
-            "give --gate a program that is in PATH; no floating tag moved",
+            "give --gate a program that runs here; no floating tag moved",
         ) from None
     if done.returncode < 0:
         raise GateError(f"the gate {words[0]!r} was killed by signal {-done.returncode}", again)

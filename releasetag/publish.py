@@ -96,7 +96,7 @@ class _Publish:
 
     def run(self) -> Build:
         plan, settings = self.plan, self.plan.settings
-        gates = [parse_gate(gate) for gate in settings.gates]
+        gates = [parse_gate(gate, self.tools.environ) for gate in settings.gates]
         _check(self.tree, plan)
         self.source.check()
         self.report.planned(plan)
@@ -309,6 +309,7 @@ class _Publish:
         floats = [r.tagged(t.name) for r in plan.repositories for t in plan.floating]
         now = self._each(self.tools.registries.digest, floats)
         if floats and all(digest == manifest.digest for _, digest in now):
+            self.report.step("Running no gate: the floating tags name the image already")
             return
         by_digest = [str(repository.at(manifest.digest)) for repository in plan.repositories]
         environ = {

@@ -13,25 +13,32 @@ from releasetag.gate import parse_gate, run_gate
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("cosign sign --yes", ["cosign", "sign", "--yes"]),
+        ("test sign --yes", ["test", "sign", "--yes"]),
         ("sh -c 'test -n \"$X\"'", ["sh", "-c", 'test -n "$X"']),
-        ('"my gate" a\\ b', ["my gate", "a b"]),
+        ("\"t\"'es't a\\ b", ["test", "a b"]),
         # There is no shell that would see these.
-        ("a && b; c > $D | `e`", ["a", "&&", "b;", "c", ">", "$D", "|", "`e`"]),
-        ("check # all", ["check", "#", "all"]),
+        ("test && b; c > $D | `e`", ["test", "&&", "b;", "c", ">", "$D", "|", "`e`"]),
+        ("/bin/sh # all", ["/bin/sh", "#", "all"]),
     ],
 )
 def test_a_gate_is_split_as_a_shell_splits_words(command: str, words: list[str]) -> None:
-    assert parse_gate(command) == words
+    assert parse_gate(command, {"PATH": os.environ["PATH"]}) == words
 
 
 @pytest.mark.parametrize(
     ("command", "message"),
-    [("", "without a command"), ("  ", "without"), ("sh -c 'x", "quot"), ("a\0b", "without")],
+    [
+        ("", "without a command"),
+        ("  ", "without"),
+        ("sh -c 'x", "quot"),
+        ("a\0b", "without"),
+        ("no-such-gate secret", "^the gate 'no-such-gate' is no program that can be run$"),
+        ("/ secret", "^the gate '/' is no program"),
+    ],
 )
 def test_a_gate_that_cannot_be_split_is_a_usage_error(command: str, message: str) -> None:
     with pytest.raises(UsageError, match=message) as error:
-        parse_gate(command)
+        parse_gate(command, {"PATH": os.environ["PATH"]})
 
     assert error.value.exit_code == 2
 

@@ -336,6 +336,10 @@ def test_a_gate_that_refuses_leaves_the_exact_tag_and_the_next_run_takes_up_ther
     assert done.returncode == 0, done
     assert done.json["build"]["reused"] is True
     assert set(names(registry)) == {"1.2.3", "1.2", "latest"}
+    (tmp_path / "open").unlink()
+    again = run(*args, "--json", cwd=app.path)
+    assert again.returncode == 0, "it is published: there is nothing that a gate could hold back"
+    assert "Running no gate" in again.stderr
 
 
 def test_a_gate_runs_without_a_shell(

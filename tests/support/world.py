@@ -111,7 +111,7 @@ class World:
             tags=tuple(map(parse_template, TEMPLATES)),
             ignore=tuple(v for text in self.ignore if (v := parse_version(text))),
             jobs=1,  # or the order of requests would be the threads'
-            gates=("gate",) if self.gated else (),
+            gates=("true",) if self.gated else (),
         )
 
     @property
