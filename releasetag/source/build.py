@@ -96,7 +96,7 @@ class BuiltImage(ImageSource):
         from releasetag.engine.dockerfile import own_labels
 
         text = self._context.dockerfile.read_text("utf-8", "replace")
-        return own_labels(text, self.plan.settings.target)
+        return own_labels(text, self.plan.settings.target, self.build_args())
 
     @property
     def _commit_time(self) -> int:

@@ -22,6 +22,36 @@ from releasetag.engine.dockerfile import base_images, own_labels
         ("FROM scratch\nLABEL a=1\n", "missing", set()),
         ("FROM a AS a\nLABEL a=1\n", None, {"a"}),
         ("FROM scratch\n\\", None, set()),
+        ("FROM scratch\nLABEL a=1\nFROM scratch\nLABEL b=2\n", "0", {"a"}),
+        # Directives: only at the very top, one a line, in any case.
+        ("# syntax=x\n# escape=`\nFROM scratch\nLABEL a=1 `\n b=2", None, {"a", "b"}),
+        ("\ufeff# EsCaPe = `\nFROM scratch\nLABEL a=1 `\n b=2", None, {"a", "b"}),
+        ("# escape=`\r\nFROM scratch\r\nLABEL a=1 `\r\n b=2\r\n", None, {"a", "b"}),
+        ("# escape=`\nFROM scratch\nENV P=C:\\\nLABEL a=1\n", None, {"a"}),
+        ("\n# escape=`\nFROM scratch\nLABEL a=1 \\\n b=2", None, {"a", "b"}),
+        ("# hello\n# escape=`\nFROM scratch\nLABEL a=1 \\\n b=2", None, {"a", "b"}),
+        ("FROM scratch\nRUN a \\\\\nLABEL a=1\n", None, {"a"}),
+        ("FROM scratch\nRUN a \\  \nLABEL a=1\nLABEL b=2\n", None, {"b"}),
+        # What is and what is not a here-document.
+        ("FROM scratch\nRUN cat <<< hello\nLABEL a=1\n", None, {"a"}),
+        ("FROM scratch\nRUN echo 'see <<here'\nLABEL a=1\n", None, {"a"}),
+        ("FROM scratch\nRUN echo $((1 << 2))\nLABEL a=1\n", None, {"a"}),
+        ('FROM scratch\nRUN ["echo", "<<END"]\nLABEL a=1\n', None, {"a"}),
+        ("FROM scratch\nCMD cat <<END\nLABEL a=1\n", None, {"a"}),
+        ("FROM scratch\nRUN <<END-OF-FILE\nLABEL a=1\nEND-OF-FILE\nLABEL b=2\n", None, {"b"}),
+        ("FROM scratch\nCOPY <<1 <<2 /\nLABEL a=1\n1\nLABEL b=1\n2\nLABEL c=1\n", None, {"c"}),
+        ("FROM scratch\nCOPY <<E /\n  E\nLABEL a=1\nE\nLABEL b=1\n", None, {"b"}),
+        ("FROM scratch\nCOPY <<-'E' /\nLABEL a=1\n\tE\nLABEL b=1\n", None, {"b"}),
+        ("FROM scratch\nONBUILD RUN <<E\nLABEL a=1\nE\nONBUILD LABEL b=1\n", None, set()),
+        # Variables.
+        ("FROM scratch AS x-a\nLABEL a=1\nFROM x-${V:-a}\n", None, {"a"}),
+        ("ARG V=a\nARG W=x-$V\nFROM scratch AS x-a\nLABEL a=1\nFROM $W\n", None, {"a"}),
+        (
+            "FROM scratch\nARG K=a\nENV M='b'\nLABEL $K=1 x.${M}=2\n",
+            None,
+            {"a", "x.b"},
+        ),
+        ("ARG K=a\nFROM scratch\nARG K\nLABEL $K=1\n", None, {"a"}),
     ],
 )
 def test_the_labels_of_the_built_stage_and_of_those_it_is_from(
@@ -30,13 +60,32 @@ def test_the_labels_of_the_built_stage_and_of_those_it_is_from(
     assert own_labels(dockerfile, target) == labels
 
 
+def test_build_arguments_say_which_stage_is_built_on() -> None:
+    dockerfile = """
+    ARG FLAVOUR=one
+    ARG REGISTRY
+    FROM scratch AS base-one
+    LABEL one=1
+    FROM $REGISTRY/acme/two AS base-two
+    LABEL two=2
+    FROM base-${FLAVOUR}
+    ENV FLAVOUR=two
+    """
+    assert own_labels(dockerfile, None) == {"one"}
+    assert own_labels(dockerfile, None, {"FLAVOUR": "two"}) == {"two"}
+    assert own_labels(dockerfile, None, {"FLAVOUR": None}) == {"one"}
+    assert base_images(dockerfile) == []
+    assert base_images(dockerfile, {"REGISTRY": "ghcr.io"}) == ["ghcr.io/acme/two"]
+
+
 def test_base_images_are_those_that_are_no_stage() -> None:
     dockerfile = """
     ARG BASE=alpine
     FROM --platform=linux/amd64 ghcr.io/acme/base:1 AS build
     FROM $BASE
+    FROM $OTHER
     FROM BUILD
     FROM scratch
     FROM ghcr.io/acme/base:1
     """
-    assert base_images(dockerfile) == ["ghcr.io/acme/base:1"]
+    assert base_images(dockerfile) == ["ghcr.io/acme/base:1", "alpine"]
