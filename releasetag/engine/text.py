@@ -19,11 +19,11 @@ LONGEST = 64 * 1024
 def clean(raw: bytes | str) -> str:
     """One line without escape sequences and control characters.
 
-    Of a line that was written over with carriage returns, as progress bars are, the last state is
-    kept. Bytes that are no UTF-8 become U+FFFD.
+    Several become one, with blanks between them. Of a line that was written over with carriage
+    returns, as progress bars are, the last state is kept. Bytes that are no UTF-8 become U+FFFD.
     """
     text = raw.decode(errors="replace") if isinstance(raw, bytes) else raw
-    text = _ESCAPES.sub("", text).rstrip("\r\n")
+    text = re.sub(r"\r?\n", " ", _ESCAPES.sub("", text).rstrip("\r\n"))
     return _CONTROLS.sub("", text.rpartition("\r")[2])
 
 

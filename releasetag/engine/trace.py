@@ -30,6 +30,9 @@ from releasetag.engine.text import Lines, clean
 # Seconds of another run that are worth telling.
 _NOTICEABLE = 0.1
 
+# Seconds that are too few for having done anything.
+_NOTHING = 0.001
+
 LOG_LINES = 20
 """Lines of a step's output that are kept for the error."""
 
@@ -104,6 +107,12 @@ class _Step:
             until = max(until, stop)
         return total
 
+    @property
+    def did_nothing(self) -> bool:
+        """Whether it is done without a trace of it."""
+        is_short = self.seconds < _NOTHING and not self.output
+        return is_short and not self.error and not all(self.cached.values())
+
 
 class Trace:
     """Reads the messages of one build, in their order."""
@@ -112,6 +121,7 @@ class Trace:
         self._steps: dict[str, _Step] = {}
         self._key_of: dict[str, str] = {}
         self._last_number = 0
+        self._held: list[_Step] = []
 
     def read(self, line: Mapping[str, Any]) -> Iterator[BuildEvent]:
         """The events of one object of the engine's answer."""
@@ -126,20 +136,26 @@ class Trace:
 
     def take_up(self, message: Any) -> Iterator[BuildEvent]:
         """The events of one message, a `StatusResponse`."""
-        over: list[_Step] = []
         begins: list[BuildEvent] = []
         ends: list[BuildEvent] = []
+        held = self._held
+        over = [*held]
         for vertex in message.vertexes:
             begins += self._begin(vertex, over)
         between = [*self._statuses(message.statuses), *self._warnings(message.warnings)]
         between += self._logs(message.logs)
-        for step in dict.fromkeys(over):
-            ends += self._end(step)
+        # BuildKit has some steps begin and end, and begin really a moment later.
+        ended = [step for step in dict.fromkeys(over) if None not in step.runs.values()]
+        self._held = [step for step in ended if step.did_nothing and step not in held]
+        for step in ended:
+            if step not in self._held:
+                ends += self._end(step)
         yield from _by_step(begins, between, ends)
 
-    def end(self, error: str) -> Iterator[BuildEvent]:  # noqa: ARG002 # told step by step already
-        """The events with which the build ends: none."""
-        return iter(())
+    def end(self, error: str = "") -> Iterator[BuildEvent]:  # noqa: ARG002 # its step's end told it
+        """The events with which the build ends."""
+        for step in self._held:
+            yield from self._end(step)
 
     def failed_step_log(self) -> tuple[str, ...]:
         """The last lines that the step printed that failed first; empty if none did."""
@@ -152,7 +168,7 @@ class Trace:
         return tuple(first.log) if first else ()
 
     def _begin(self, vertex: Any, over: list[_Step]) -> list[BuildEvent]:
-        """Notes a vertex; adds its step to ``over`` when the step has ended with it."""
+        """Notes a vertex; adds its step to those that may be over."""
         group = vertex.progressGroup
         key = group.id or vertex.digest
         step = self._steps.setdefault(key, _Step(clean(group.name or vertex.name)))
@@ -171,8 +187,7 @@ class Trace:
         if vertex.error and not step.error:
             step.error = vertex.error
             step.is_told = False  # it may have been told as done already
-        if None not in step.runs.values():
-            over.append(step)
+        over.append(step)
         return begins
 
     def _end(self, step: _Step) -> Iterator[BuildEvent]:

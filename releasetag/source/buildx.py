@@ -152,6 +152,8 @@ class BuildxImage(BuiltImage):
                 continue
             for event in trace.take_up(status):
                 self.report.building(event)
+        for event in trace.end():
+            self.report.building(event)
         return " ".join(filter(None, said)), trace.failed_step_log()
 
     def _environ(self) -> dict[str, str]:

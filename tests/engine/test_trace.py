@@ -114,6 +114,41 @@ def test_a_step_that_runs_twice_keeps_its_number_and_adds_its_times() -> None:
     assert events == [StepStarted(1, "step a"), StepDone(1, 1.0), StepDone(1, 3.0)]
 
 
+def blink(digest: str, started: float) -> dict[str, Any]:
+    """A vertex that is said to be done before it began."""
+    return vertex(digest, started, started + 1e-5)
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [{"vertexes": [blink("a", 10), vertex("a", 11)]}],
+        [{"vertexes": [blink("a", 10)]}, {"vertexes": [vertex("a", 11)]}],
+    ],
+)
+def test_a_step_is_not_done_before_it_begins(messages: list[dict[str, Any]]) -> None:
+    events = read(*messages, {"vertexes": [vertex("a", 11, 13)]})
+    assert events == [StepStarted(1, "step a"), StepDone(1, pytest.approx(2.0, abs=0.001))]
+
+
+def test_a_step_that_turns_out_to_be_cached_is_not_done_before() -> None:
+    found = blink("a", 10)
+    events = read({"vertexes": [found]}, {"vertexes": [{**found, "cached": True}]})
+    assert events == [StepStarted(1, "step a"), StepCached(1)]
+
+
+def test_a_step_that_took_no_time_is_done_with_the_next_message_or_at_the_end() -> None:
+    trace = Trace()
+    events = read({"vertexes": [blink("a", 10)]}, {"vertexes": [blink("b", 11)]}, trace=trace)
+    assert [type(event) for event in events] == [StepStarted, StepDone, StepStarted]
+    assert [(type(event), event.number) for event in trace.end()] == [(StepDone, 2)]
+
+
+def test_an_error_of_several_lines_is_one() -> None:
+    events = read({"vertexes": [vertex("a", 10, 11, error="one\r\ntwo\nthree\n")]})
+    assert events[1:] == [StepFailed(1, "one two three", is_canceled=False)]
+
+
 def test_a_short_second_run_is_told_only_when_it_printed() -> None:
     events = read(
         {"vertexes": [vertex("a", 10, 11)]},
