@@ -129,7 +129,9 @@ def build(
         engine,
         {"version": "1", "dockerfile": context.dockerfile_name, **_parameters(options)},
         headers={
-            "X-Registry-Config": registry_config(_base_credentials(context, find_credentials))
+            "X-Registry-Config": registry_config(
+                _base_credentials(context, options.build_args, find_credentials)
+            )
         },
         # A generator: sent in chunks while it is made, never held whole.
         body=archive(context, mtime),
@@ -186,11 +188,14 @@ def _with_buildkit(
 
 
 def _base_credentials(
-    context: BuildContext, find_credentials: Callable[[str], Credentials | None]
+    context: BuildContext,
+    build_args: Mapping[str, str | None],
+    find_credentials: Callable[[str], Credentials | None],
 ) -> dict[str, Credentials]:
     """Credentials for the registries that the Dockerfile's base images are in."""
     found: dict[str, Credentials] = {}
-    for image in base_images(context.dockerfile.read_text("utf-8", "replace")):
+    text = context.dockerfile.read_text("utf-8", "replace")
+    for image in base_images(text, build_args):
         try:
             registry = parse_reference(image).repository.registry
         except UsageError:
@@ -288,29 +293,43 @@ _WRAPPING = re.compile(
     r"|failed to create LLB definition: )*"
 )
 
-_LOG_IN = "log in to the base image's registry: releasetag login REGISTRY"
+_LOG_IN = "log in to the registry of the base image, or # syntax image: releasetag login REGISTRY"
+_NO_EMULATOR = (
+    "the image's platform is not the engine's: leave --platform away, or install emulators "
+    "(docker run --privileged --rm tonistiigi/binfmt --install all)"
+)
+_FULL = "free space where the engine keeps its data: docker system prune"
 
-# In order: words that the builder's message or the failed step's output holds, in lower case.
+# In order: patterns of the builder's message, in lower case.
 _HINTS = (
-    (
-        "exec format error",
-        "the image's platform is not the engine's: leave --platform away, or install emulators "
-        "(docker run --privileged --rm tonistiigi/binfmt --install all)",
-    ),
-    ("no space left on device", "free space where the engine keeps its data: docker system prune"),
+    ("exec format error", _NO_EMULATOR),
+    ("no space left on device", _FULL),
     ("requires buildkit", "build with BuildKit: --builder buildkit"),
     (
         "experimental features",
         "build with BuildKit (--builder buildkit), or turn on the engine's experimental features",
     ),
     ("pull access denied", "check the base image's name, and log in to its registry"),
-    ("authorization failed", _LOG_IN),
-    ("no basic auth credentials", _LOG_IN),
-    ("401 unauthorized", _LOG_IN),
+    ("authorization failed|no basic auth credentials|401 unauthorized", _LOG_IN),
+    ("no result for incomplete build", "the image on the # syntax line is no BuildKit frontend"),
     ("parse error", "correct the Dockerfile at that line"),
-    ("build target", "--target names a stage of the Dockerfile: FROM … AS STAGE"),
-    ("target stage", "--target names a stage of the Dockerfile: FROM … AS STAGE"),
+    ("build target|target stage", "--target names a stage of the Dockerfile: FROM … AS STAGE"),
+    (r"\bsecret \S+ not found", "give it with --secret id=ID,src=FILE or id=ID,env=VARIABLE"),
+    ("no ssh key", "forward an agent with --ssh default"),
+    ("not supported by build server", "use a newer Docker Engine, or do without that feature"),
+    (
+        "cache key|calculate checksum|build context",
+        "COPY and ADD take files of the context that .dockerignore does not leave out",
+    ),
+    (
+        r"\bdial tcp\b|\bno such host\b",
+        "the engine cannot reach that registry: see the image's name, and the engine's network",
+    ),
+    (r"\bnot found$", "check the image's name, in FROM or on the # syntax line"),
 )
+
+# The same of the failed step's output, which may hold anything: only what no step says of itself.
+_LOG_HINTS = (("exec format error", _NO_EMULATOR), ("no space left on device", _FULL))
 
 
 def build_error(message: str, log: tuple[str, ...]) -> BuildError:
@@ -318,12 +337,13 @@ def build_error(message: str, log: tuple[str, ...]) -> BuildError:
 
     (Of a missing emulator, the log alone tells.)
     """
-    said = "\n".join((message, *log)).lower()
     general = (
         "the last lines of the failed step say why"
         if log
         else "correct the Dockerfile, or what it runs"
     )
-    hint = next((hint for words, hint in _HINTS if words in said), general)
+    said = [(message, _HINTS), ("\n".join(log), _LOG_HINTS)]
+    found = (h for text, hints in said for words, h in hints if re.search(words, text.lower()))
+    hint = next(found, general)
     reason = printable(_WRAPPING.sub("", message, count=1))
     return BuildError(f"the build failed: {reason}", hint, log)

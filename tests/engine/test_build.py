@@ -150,10 +150,10 @@ def test_a_failed_step_is_named_and_its_last_lines_are_kept(
     ("dockerfile", "options", "message", "hint"),
     [
         ("FRM scratch\n", {}, "dockerfile parse error", "correct the Dockerfile"),
-        ("FROM scratch\nCOPY missing /\n", {}, "missing", "correct the Dockerfile"),
+        ("FROM scratch\nCOPY missing /\n", {}, "missing", "files of the context"),
         ("FROM scratch\nCOPY busybox /\n", {"target": "x"}, "(?i)target", "--target"),
         ("FROM scratch\nCOPY busybox /\n", {"platform": "a/b/c/d"}, "a/b/c/d", ""),
-        ("FROM 127.0.0.1:1/app\nCOPY busybox /\n", {}, "127.0.0.1:1", ""),
+        ("FROM 127.0.0.1:1/app\nCOPY busybox /\n", {}, "127.0.0.1:1", "the engine cannot reach"),
     ],
 )
 def test_a_build_that_cannot_be_says_why(
