@@ -239,7 +239,8 @@ def _docker(directory: Path, environ: Mapping[str, str]) -> PrivateEngine:
 def _docker_28(directory: Path, environ: Mapping[str, str]) -> PrivateEngine:
     root = forky(environ)
     # In the engine's own mount namespace, so there is nothing to unmount afterwards. The engine's
-    # directory has the same path inside of the changed root as outside.
+    # directory has the same path inside of the changed root as outside; what is made for that goes
+    # with the engine.
     script = """
         root=$1 directory=$2
         shift 2
@@ -248,7 +249,10 @@ def _docker_28(directory: Path, environ: Mapping[str, str]) -> PrivateEngine:
         mount --rbind /sys "$root/sys"
         mount --rbind /dev "$root/dev"
         mount -t tmpfs tmpfs "$root/run"
-        mkdir -p "$root$directory"
+        above=$root${directory%/*}
+        mkdir -p "$above"
+        mount -t tmpfs tmpfs "$above"
+        mkdir "$root$directory"
         mount --bind "$directory" "$root$directory"
         exec chroot "$root" "$@"
     """
