@@ -1,5 +1,6 @@
 """The command line: parse, call, report. No decisions."""
 
+import errno
 import io
 import logging
 import os
@@ -68,6 +69,9 @@ def _global(
 
 def main() -> NoReturn:
     """Run the command line of this process."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as `releasetag … >&-` has it
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
     listen()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -92,18 +96,32 @@ def run(args: list[str]) -> int:
         code = _run(args)
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):  # Typer makes the one into the other
-        # As `releasetag … | head` has it; nothing more is to be written as Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # As `releasetag … | head` has it.
+        _write_no_more()
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        from releasetag.report.console import people_console, print_error
+
+        _write_no_more()
+        full = ReleasetagError(
+            f"what is to be said cannot be written: {error.strerror}",
+            "make room where standard output goes, and run this again",
+        )
+        with suppress(OSError):
+            print_error(people_console(stderr=True), full)
+        return full.exit_code
     return code
+
+
+def _write_no_more() -> None:
+    """Have Python write nothing more to standard output, which it does as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(args: list[str]) -> int:
     try:
         code = app(args, prog_name="releasetag", standalone_mode=False)
         sys.stdout.flush()
-    except BrokenPipeError:
-        raise
     except ReleasetagError as error:
         return _tell(error, args)
     except typer.TyperException as error:
@@ -112,7 +130,9 @@ def _run(args: list[str]) -> int:
         return _tell(_interrupted(stop.signal_number), args)
     except (typer.Abort, EOFError):
         return _tell(_interrupted(signal.SIGINT), args)
-    except Exception as error:  # noqa: BLE001 (whatever it is, it is our fault)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in {errno.EPIPE, errno.ENOSPC}:
+            raise  # standard output's
         return _tell(_internal(error), args)
     return code if isinstance(code, int) else 0
 
