@@ -119,6 +119,39 @@ def test_a_build_that_fails_in_buildx_ends_with_the_steps_own_output(
     assert registry.tags("acme/app") == []
 
 
+def test_a_cache_that_buildx_left_in_a_registry_serves_a_build_without_it(
+    git_repository: GitRepository,
+    docker_28: Engine,
+    docker_command: dict[str, str],
+    home: Path,
+    run: Run,
+    registry: RegistryServer,
+) -> None:
+    step = 'RUN ["/bin/busybox", "sh", "-c", "cat /proc/sys/kernel/random/uuid"]\n'
+    git_repository.write(busybox_files(step))
+    git_repository.commit()
+    git_repository.tag("v1.2.3")
+    cache = f"{registry.address}/acme/cache:main"
+    subprocess.run(
+        [
+            *("docker", "buildx", "build", "--network", "none", "--output", "type=cacheonly"),
+            *("--cache-to", f"type=registry,ref={cache},mode=max", str(git_repository.path)),
+        ],
+        env=clean_environ(home) | docker_command | docker_28.environ,
+        stderr=subprocess.DEVNULL,
+        check=True,
+    )
+    docker_28.request("POST", "/build/prune?all=true")
+    done = run(
+        "publish", "-i", f"{registry.address}/acme/app", "--network", "none",
+        "--cache-from", cache, cwd=git_repository.path, env=docker_28.environ,
+    )  # fmt: skip
+    assert done.returncode == 0, done
+    random_step = next(line for line in done.stderr.splitlines() if "random/uuid" in line)
+    number = random_step.partition(" ")[0]
+    assert f"{number} CACHED" in done.stderr, done
+
+
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
