@@ -11,7 +11,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 300.0
-_PASSED_ON = ("PATH", "TMPDIR", "LANG", "LC_ALL")
+_PASSED_ON = ("TMPDIR", "LANG", "LC_ALL")
+_NO_DOCKER = Path(__file__).parent / "no-docker"
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,10 @@ def start_cli(
 
 
 def clean_environ(home: Path) -> dict[str, str]:
-    """The environment of a person with nothing set up yet."""
+    """The environment of a person with nothing set up yet, and no docker command that works."""
     return {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | {
         "HOME": str(home),
+        "PATH": f"{_NO_DOCKER}:{os.environ['PATH']}",
         "GIT_CONFIG_NOSYSTEM": "1",
         "PYTHONPATH": str(ROOT),  # this tree, whatever is installed
     }
