@@ -10,17 +10,24 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-_DIRECTIVE = re.compile(r"\s*#\s*(syntax|escape|check)\s*=\s*(\S.*?)\s*", re.IGNORECASE)
+_DIRECTIVE = re.compile(r"#\s*(syntax|escape|check)\s*=\s*(\S.*)", re.IGNORECASE)
 _HEREDOC = re.compile(r"\d*<<(-?)\s*([^<]+)")
 _WITH_HEREDOCS = frozenset({"ADD", "COPY", "RUN"})
-_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::([-+])([^{}]*))?\})")
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?:(:?)([-+?])([^{}]*))?\})")
+# The builder's own, which depend on the platform.
+_AUTOMATIC = re.compile(r"(?:BUILD|TARGET)(?:PLATFORM|OS|OSVERSION|ARCH|VARIANT)")
 
 
 @dataclass
 class _Stage:
+    """A stage of the build; ``labels`` and ``variables`` include those of the stage it is from."""
+
     base: str
     name: str
-    labels: set[str] = field(default_factory=set)
+    is_from_stage: bool
+    labels: set[str]
+    variables: dict[str, str]
+    copied_from: list[str] = field(default_factory=list)
 
 
 def own_labels(
@@ -35,39 +42,39 @@ def own_labels(
     """
     stages = _stages(dockerfile, build_args or {})
     by_name = {str(number): stage for number, stage in enumerate(stages)}
-    by_name |= {stage.name.lower(): stage for stage in stages if stage.name}
+    by_name |= {stage.name: stage for stage in stages if stage.name}
     stage = by_name.get(target.lower()) if target else (stages[-1] if stages else None)
-    labels: set[str] = set()
-    seen: set[int] = set()
-    while stage is not None and id(stage) not in seen:
-        seen.add(id(stage))
-        labels |= stage.labels
-        stage = by_name.get(stage.base.lower())
-    return frozenset(labels)
+    return frozenset(stage.labels if stage else ())
 
 
 def base_images(dockerfile: str, build_args: Mapping[str, str | None] | None = None) -> list[str]:
-    """The images that stages are from; those with variables that nobody sets are left out."""
+    """The images that stages are from or copy from, but for those that depend on the platform."""
     stages = _stages(dockerfile, build_args or {})
-    names = {stage.name.lower() for stage in stages} | {"scratch"}
-    bases = (stage.base for stage in stages)
-    return list(dict.fromkeys(b for b in bases if b and "$" not in b and b.lower() not in names))
+    names = {"scratch", *(stage.name for stage in stages)}
+    images = [stage.base for stage in stages if not stage.is_from_stage]
+    for stage in stages:
+        images += [name for name in stage.copied_from if name.lower() not in names]
+    return list(dict.fromkeys(i for i in images if i and "$" not in i and i != "scratch"))
 
 
 def _stages(dockerfile: str, build_args: Mapping[str, str | None]) -> list[_Stage]:
     stages: list[_Stage] = []
-    shared: dict[str, str] = {}  # of all FROM lines, by ARG before the first one
-    own: dict[str, str] = {}  # of the stage
+    by_name: dict[str, _Stage] = {}
+    shared: dict[str, str] = {}  # for all FROM lines, by ARG before the first one
     lines = _lines(dockerfile)
     escape = _escape(lines)
     for instruction, rest in _instructions(lines, escape):
+        known = stages[-1].variables if stages else shared
         if instruction == "FROM":
-            words = [word for word in rest.split() if not word.startswith("--")]
-            name = words[2] if len(words) > 2 and words[1].upper() == "AS" else ""
-            stages.append(_Stage(_expanded(words[0], shared) if words else "", name))
-            own = {}
+            words = [word for word in rest.split() if not word.startswith("--")] or [""]
+            name = words[2].lower() if len(words) > 2 and words[1].upper() == "AS" else ""
+            base = _expanded(_unquoted(words[0], escape), shared)
+            above = by_name.get(base.lower())
+            labels, variables = (above.labels, above.variables) if above else (set(), {})
+            stage = _Stage(base, name, above is not None, {*labels}, {**variables})
+            stages.append(stage)
+            by_name |= {name: stage} if name else {}
         elif instruction in {"ARG", "ENV"}:
-            known = own if stages else shared
             for key, value in _pairs(rest, escape, has_old_form=instruction == "ENV"):
                 default = shared.get(key) if value is None else _expanded(value, known)
                 given = build_args.get(key) if instruction == "ARG" else None
@@ -75,7 +82,10 @@ def _stages(dockerfile: str, build_args: Mapping[str, str | None]) -> list[_Stag
                     known[key] = value
         elif instruction == "LABEL" and stages:
             pairs = _pairs(rest, escape, has_old_form=True)
-            stages[-1].labels |= {_expanded(key, own) for key, _ in pairs}
+            stages[-1].labels |= {_expanded(key, known) for key, _ in pairs}
+        elif instruction == "COPY" and stages:
+            found = re.match(r"(?:--\S+\s+)*?--from=(\S+)", rest)
+            stages[-1].copied_from += [found[1]] if found and not found[1].isdigit() else []
     return stages
 
 
@@ -94,22 +104,37 @@ def _pairs(rest: str, escape: str, *, has_old_form: bool) -> list[tuple[str, str
 def _words(text: str, escape: str) -> list[str]:
     """Words as a shell has them, with their quotes; none if a quote is not closed."""
     e = re.escape(escape)
-    word = rf"""(?:[^\s"'{e}]|{e}.|"(?:[^"{e}]|{e}.)*"|'[^']*')+"""
-    return [] if re.sub(word, "", text).strip() else re.findall(word, text)
+    # Blanks between << and its word are the word's.
+    word = rf"""(?:<<[ \t]*|[^\s"'{e}]|{e}.|"(?:[^"{e}]|{e}.)*"|'[^']*')+"""
+    return [] if re.sub(word, "", text).strip(f" \t{escape}") else re.findall(word, text)
 
 
 def _unquoted(word: str, escape: str) -> str:
-    return re.sub(rf"""{re.escape(escape)}(.)|["']""", r"\1", word)
+    e = re.escape(escape)
+
+    def plain(match: re.Match[str]) -> str:
+        escaped, double, single = match.groups()
+        if double is not None:
+            return re.sub(rf'{e}(["${e}])', r"\1", double)
+        return escaped or single or ""
+
+    return re.sub(rf"""{e}(.)|"((?:[^"{e}]|{e}.)*)"|'([^']*)'""", plain, word)
 
 
 def _expanded(text: str, values: Mapping[str, str]) -> str:
-    """The text with its variables' values; what has none stays as it is."""
+    """The text with its variables' values; what has none is empty, if it is not the builder's."""
 
     def value(match: re.Match[str]) -> str:
-        name = match[1] or match[2]
-        if match[3] == "+":
-            return match[4] if values.get(name) else ""
-        return values.get(name) or (match[4] if match[3] else values.get(name, match[0]))
+        short, long, colon, operator, other = match.groups()
+        name = short or long
+        is_set = bool(values.get(name)) if colon else name in values
+        if operator == "+":
+            return str(other) if is_set else ""
+        if is_set:
+            return values[name]
+        if operator == "-":
+            return str(other)
+        return str(match[0]) if _AUTOMATIC.fullmatch(name) else ""
 
     return _VARIABLE.sub(value, text)
 
@@ -121,7 +146,7 @@ def _lines(dockerfile: str) -> list[str]:
 def _escape(lines: list[str]) -> str:
     """The escape character, from a directive among those at the very top."""
     for line in lines:
-        directive = _DIRECTIVE.fullmatch(line)
+        directive = _DIRECTIVE.fullmatch(line.strip())
         if directive is None:
             break
         if directive[1].lower() == "escape":
@@ -135,17 +160,15 @@ def _instructions(lines: list[str], escape: str) -> Iterator[tuple[str, str]]:
     continued = re.compile(r"(^|[^E])E[ \t]*$".replace("E", re.escape(escape)))
     remaining = iter(lines)
     for line in remaining:
-        joined = line.strip()
-        if not joined or joined.startswith("#"):
+        piece = line.strip()
+        if not piece or piece.startswith("#"):
             continue
-        while continued.search(joined):
-            joined = continued.sub(r"\1", joined)
-            for more in remaining:
-                if more.strip() and not more.lstrip().startswith("#"):
-                    joined += more
-                    break
-            else:
-                break
+        pieces = []
+        while continued.search(piece):
+            pieces.append(continued.sub(r"\1", piece))
+            following = (m for m in remaining if m.strip() and not m.lstrip().startswith("#"))
+            piece = next(following, "")
+        joined = "".join([*pieces, piece]).strip()
         instruction, rest = (*joined.split(maxsplit=1), "", "")[:2]
         for end, is_indented in _heredocs(instruction.upper(), rest):
             for more in remaining:
@@ -161,12 +184,13 @@ def _heredocs(instruction: str, rest: str) -> Iterator[tuple[str, bool]]:
     if instruction.upper() not in _WITH_HEREDOCS or "<<" not in rest or _is_json(rest):
         return
     for word in _words(rest, "\\"):
-        if match := _HEREDOC.fullmatch(word):
-            yield _unquoted(match[2], "\\"), match[1] == "-"
+        match = _HEREDOC.fullmatch(word)
+        if match and (end := _unquoted(match[2], "\\")):
+            yield end, match[1] == "-"
 
 
 def _is_json(rest: str) -> bool:
     try:
         return isinstance(json.loads(re.sub(r"^(--\S+\s+)+", "", rest)), list)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False

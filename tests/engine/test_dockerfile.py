@@ -35,7 +35,7 @@ from releasetag.engine.dockerfile import base_images, own_labels
         # What is and what is not a here-document.
         ("FROM scratch\nRUN cat <<< hello\nLABEL a=1\n", None, {"a"}),
         ("FROM scratch\nRUN echo 'see <<here'\nLABEL a=1\n", None, {"a"}),
-        ("FROM scratch\nRUN echo $((1 << 2))\nLABEL a=1\n", None, {"a"}),
+        ("FROM scratch\nRUN echo $((1<<2))\nLABEL a=1\n", None, {"a"}),
         ('FROM scratch\nRUN ["echo", "<<END"]\nLABEL a=1\n', None, {"a"}),
         ("FROM scratch\nCMD cat <<END\nLABEL a=1\n", None, {"a"}),
         ("FROM scratch\nRUN <<END-OF-FILE\nLABEL a=1\nEND-OF-FILE\nLABEL b=2\n", None, {"b"}),
@@ -52,6 +52,19 @@ from releasetag.engine.dockerfile import base_images, own_labels
             {"a", "x.b"},
         ),
         ("ARG K=a\nFROM scratch\nARG K\nLABEL $K=1\n", None, {"a"}),
+        (
+            "FROM scratch AS x\nENV V=1\nFROM x\nLABEL x$V=1 y${U-2}=2 z$U=3\n",
+            None,
+            {"x1", "y2", "z"},
+        ),
+        # Names: of the stages above alone.
+        ("FROM a AS b\nLABEL x=1\nFROM b AS c\nFROM z AS b\nLABEL y=1\nFROM c", None, {"x"}),
+        ('FROM a AS b\nLABEL x=1\nFROM "b"', None, {"x"}),
+        # Quotes and blanks.
+        ('FROM a\nLABEL "it\'s"=1 \'a\\b\'=1 "a\\b"=1\n', None, {"it's", "a\\b"}),
+        ("FROM a\nRUN cat << EOF\nLABEL x=1\nEOF\nLABEL y=1\n", None, {"y"}),
+        ("FROM a\nRUN cat <<''\nLABEL x=1\n", None, {"x"}),
+        ("FROM a\nCOPY <<\"it's\" /\nLABEL x=1\nit's\nLABEL y=1\n", None, {"y"}),
     ],
 )
 def test_the_labels_of_the_built_stage_and_of_those_it_is_from(
@@ -74,7 +87,6 @@ def test_build_arguments_say_which_stage_is_built_on() -> None:
     assert own_labels(dockerfile, None) == {"one"}
     assert own_labels(dockerfile, None, {"FLAVOUR": "two"}) == {"two"}
     assert own_labels(dockerfile, None, {"FLAVOUR": None}) == {"one"}
-    assert base_images(dockerfile) == []
     assert base_images(dockerfile, {"REGISTRY": "ghcr.io"}) == ["ghcr.io/acme/two"]
 
 
@@ -87,5 +99,37 @@ def test_base_images_are_those_that_are_no_stage() -> None:
     FROM BUILD
     FROM scratch
     FROM ghcr.io/acme/base:1
+    FROM nginx AS nginx
+    COPY --from=build /a /a
+    COPY --link --from=ghcr.io/acme/tools /b /b
+    COPY --from=0 /c /c
+    FROM ghcr.io/acme/app:$TARGETARCH
+    FROM "quoted${NONE}"
     """
-    assert base_images(dockerfile) == ["ghcr.io/acme/base:1", "alpine"]
+    assert base_images(dockerfile) == [
+        "ghcr.io/acme/base:1",
+        "alpine",
+        "nginx",
+        "quoted",
+        "ghcr.io/acme/tools",
+    ]
+
+
+@pytest.mark.parametrize(
+    "dockerfile",
+    [
+        "RUN x \\\n" + "  && apt-get install --yes some-package \\\n" * 20_000,
+        "# syntax= a" + " " * 500_000 + "b\nFROM scratch\n",
+        "FROM a\nRUN " + "[" * 100_000 + " <<E\n",
+        "FROM a\nRUN " + "'" * 100_001 + " <<E\n",
+        "FROM a\nLABEL " + '"\\' * 100_000 + "\n",
+        "FROM a\nLABEL " + "a= " * 100_000 + "\n",
+        "FROM a\nRUN " + "<" * 100_000 + "\n",
+        "FROM a\n" + "\\\n" * 100_000,
+        "FROM " + "${" * 100_000 + "\n",
+    ],
+)
+def test_a_long_dockerfile_takes_no_longer_than_its_length(dockerfile: str) -> None:
+    """What takes time that grows with the square of the length does not end here."""
+    own_labels(dockerfile, None)
+    base_images(dockerfile)
