@@ -330,12 +330,16 @@ def _refuse_misspelt(environ: Mapping[str, str]) -> None:
 
     Others may be the user's own, or a gate's.
     """
-    settings = {name.upper() for name in _SETTINGS} | {"CONFIG"}
+    settings = [*(name.upper() for name in _SETTINGS), "CONFIG"]
+    joined = {name.replace("_", ""): name for name in settings}
     for variable, value in environ.items():
         name = variable.removeprefix(_ENVIRONMENT_PREFIX)
         if name == variable or name in settings or not value.strip():
             continue
-        if near := difflib.get_close_matches(name, settings, n=1, cutoff=0.7):
+        bare = name.removeprefix("NO_").replace("_", "")
+        near = [joined[key] for key in (bare, f"{bare}S") if key in joined]
+        near += difflib.get_close_matches(name, settings, n=1, cutoff=0.85)
+        if near:
             raise UsageError(
                 f"{variable} is no setting",
                 f"did you mean {_ENVIRONMENT_PREFIX}{near[0]}? Unset it, if it is not for this",

@@ -27,6 +27,12 @@ def parse_gate(command: str, environ: Mapping[str, str]) -> list[str]:
         ) from None
     if not words or "\0" in command:
         raise UsageError("a gate without a command", "give --gate a command to run")
+    if "=" in words[0]:
+        # Its value may be a secret.
+        raise UsageError(
+            "a gate begins with a variable, and not with a program",
+            "set the variable for releasetag, or begin with env: env NAME=value COMMAND",
+        )
     if shutil.which(words[0], path=environ.get("PATH", os.defpath)) is None:
         raise UsageError(
             f"the gate {words[0]!r} is no program that can be run",

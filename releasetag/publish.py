@@ -96,7 +96,8 @@ class _Publish:
 
     def run(self) -> Build:
         plan, settings = self.plan, self.plan.settings
-        gates = [parse_gate(gate, self.tools.environ) for gate in settings.gates]
+        guards = settings.gates if settings.push else ()
+        gates = [parse_gate(gate, self.tools.environ) for gate in guards]
         _check(self.tree, plan)
         self.source.check()
         self.report.planned(plan)

@@ -304,7 +304,9 @@ def test_the_file_in_path_comes_before_that_of_the_work_tree(tmp_path: Path) -> 
         ("RELEASETAG_BUILD_ARG", "RELEASETAG_BUILD_ARGS"),
         ("RELEASETAG_NO_PUSH", "RELEASETAG_PUSH"),
         ("RELEASETAG_DRYRUN", "RELEASETAG_DRY_RUN"),
+        ("RELEASETAG_TAG", "RELEASETAG_TAGS"),
         ("RELEASETAG_CONFIGS", "RELEASETAG_CONFIG"),
+        ("RELEASETAG_PLATFROMS", "RELEASETAG_PLATFORMS"),
     ],
 )
 def test_a_misspelt_variable_is_not_passed_over(tmp_path: Path, variable: str, meant: str) -> None:
@@ -317,7 +319,10 @@ def test_a_misspelt_variable_is_not_passed_over(tmp_path: Path, variable: str, m
 @pytest.mark.parametrize(
     "name",
     # What this and its step on GitHub Actions set for others, and anything else.
-    ["VERSION", "DIGEST", "REFERENCES", "PYTHON", "REGISTRY", "USERNAME", "PASSWORD", "TOKEN"],
+    [
+        *("VERSION", "DIGEST", "REFERENCES", "PYTHON", "REGISTRY", "USERNAME", "PASSWORD", "TOKEN"),
+        *("BUILD_NUMBER", "BUILD_DATE", "CACHE_DIR", "GIT_SHA", "IMAGE_ID", "REMOTE_URL", "ARGS"),
+    ],
 )
 def test_a_variable_that_is_no_setting_and_near_to_none_is_somebody_elses(
     tmp_path: Path, name: str

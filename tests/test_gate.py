@@ -34,6 +34,7 @@ def test_a_gate_is_split_as_a_shell_splits_words(command: str, words: list[str])
         ("a\0b", "without"),
         ("no-such-gate secret", "^the gate 'no-such-gate' is no program that can be run$"),
         ("/ secret", "^the gate '/' is no program"),
+        ("PASSWORD=secret sign", "^a gate begins with a variable, and not with a program$"),
     ],
 )
 def test_a_gate_that_cannot_be_split_is_a_usage_error(command: str, message: str) -> None:

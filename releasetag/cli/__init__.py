@@ -20,6 +20,8 @@ from releasetag.errors import InterruptError, ReleasetagError, UsageError
 
 ISSUES = "https://github.com/releasetag/releasetag/issues"
 
+_UNWRITABLE = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+
 app = typer.Typer(
     name="releasetag",
     cls=Group,
@@ -69,19 +71,22 @@ def _global(
 
 def main() -> NoReturn:
     """Run the command line of this process."""
-    for name in ("stdout", "stderr"):
+    for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:  # closed, as `releasetag … >&-` has it
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
+            # In its place, so that no connection of ours takes it.
+            setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: SIM115, PTH123
     listen()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a letter that a terminal lacks is no failure
     code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        os._exit(code)  # Python would try again as it ends, and end with another code
     if code > 128:
         # Threads may be in the middle of a request: a normal exit would wait for them.
-        with suppress(OSError):
-            sys.stdout.flush()
-            sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
 
@@ -103,13 +108,10 @@ def run(args: list[str]) -> int:
         from releasetag.report.console import people_console, print_error
 
         _write_no_more()
-        full = ReleasetagError(
-            f"what is to be said cannot be written: {error.strerror}",
-            "make room where standard output goes, and run this again",
-        )
+        told = _internal(error)
         with suppress(OSError):
-            print_error(people_console(stderr=True), full)
-        return full.exit_code
+            print_error(people_console(stderr=True), told)
+        return told.exit_code
     return code
 
 
@@ -130,9 +132,8 @@ def _run(args: list[str]) -> int:
         return _tell(_interrupted(stop.signal_number), args)
     except (typer.Abort, EOFError):
         return _tell(_interrupted(signal.SIGINT), args)
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno in {errno.EPIPE, errno.ENOSPC}:
-            raise  # standard output's
+    except Exception as error:  # noqa: BLE001 (whatever it is, it is our fault)
+        sys.stdout.flush()  # or standard output's, which cannot be written: this raises it again
         return _tell(_internal(error), args)
     return code if isinstance(code, int) else 0
 
@@ -148,7 +149,8 @@ def _tell(error: ReleasetagError, args: list[str]) -> int:
         from releasetag.report.json import SCHEMA, dumps, error_object
 
         print(dumps({"schema": SCHEMA, "error": error_object(error)}))
-    print_error(people_console(stderr=True), error)
+    with suppress(OSError):  # standard error is full, or gone
+        print_error(people_console(stderr=True), error)
     return error.exit_code
 
 
@@ -170,6 +172,11 @@ def _usage(error: typer.TyperException, args: list[str]) -> UsageError:
 
 def _internal(error: Exception) -> ReleasetagError:
     """An error that says where it happened; its own text might hold anything."""
+    if isinstance(error, OSError) and error.errno in _UNWRITABLE:
+        return ReleasetagError(
+            f"what is to be said cannot be written: {error.strerror}",
+            "make room where standard output and standard error go, and run this again",
+        )
     logging.getLogger(__name__).debug("internal error", exc_info=error)
     where, trace = "?", error.__traceback__
     while trace is not None:

@@ -313,23 +313,34 @@ _HINTS = (
     ("authorization failed|no basic auth credentials|401 unauthorized", _LOG_IN),
     ("no result for incomplete build", "the image on the # syntax line is no BuildKit frontend"),
     ("parse error", "correct the Dockerfile at that line"),
+    (
+        r"\bdial tcp\b|\bno such host\b|connection refused",
+        "the engine cannot reach that host: see its name, and the engine's network",
+    ),
     ("build target|target stage", "--target names a stage of the Dockerfile: FROM … AS STAGE"),
     (r"\bsecret \S+ not found", "give it with --secret id=ID,src=FILE or id=ID,env=VARIABLE"),
     ("no ssh key", "forward an agent with --ssh default"),
     ("not supported by build server", "use a newer Docker Engine, or do without that feature"),
     (
-        "cache key|calculate checksum|build context",
-        "COPY and ADD take files of the context that .dockerignore does not leave out",
-    ),
-    (
-        r"\bdial tcp\b|\bno such host\b",
-        "the engine cannot reach that registry: see the image's name, and the engine's network",
+        "cache key: failed to (?:calculate checksum|walk)|cache key: .*not found|build context",
+        "COPY takes files of the context that .dockerignore does not leave out, or of --from",
     ),
     (r"\bnot found$", "check the image's name, in FROM or on the # syntax line"),
 )
 
+# How a failed RUN instruction is quoted, which may hold any words.
+_QUOTED = re.compile(
+    r"process \".*\" did not complete|executor failed running \[.*\]|command '.*' returned",
+    re.DOTALL,
+)
+
 # The same of the failed step's output, which may hold anything: only what no step says of itself.
 _LOG_HINTS = (("exec format error", _NO_EMULATOR), ("no space left on device", _FULL))
+
+
+def without_command(message: str) -> str:
+    """A builder's message without the instruction that it quotes."""
+    return _QUOTED.sub("", message)
 
 
 def build_error(message: str, log: tuple[str, ...]) -> BuildError:
@@ -342,7 +353,7 @@ def build_error(message: str, log: tuple[str, ...]) -> BuildError:
         if log
         else "correct the Dockerfile, or what it runs"
     )
-    said = [(message, _HINTS), ("\n".join(log), _LOG_HINTS)]
+    said = [(without_command(message), _HINTS), ("\n".join(log), _LOG_HINTS)]
     found = (h for text, hints in said for words, h in hints if re.search(words, text.lower()))
     hint = next(found, general)
     reason = printable(_WRAPPING.sub("", message, count=1))

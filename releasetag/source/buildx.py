@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from base64 import b64encode
+from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from releasetag.source.build import BuiltImage
 # As build arguments these would change the docker command, if they went through its environment.
 _DOCKERS_OWN = re.compile(r"PATH$|HOME$|LD_|DOCKER_|BUILDX_|BUILDKIT_")
 _STOP_SECONDS = 1.0
+_WORDS = 20  # lines of buildx's own that are kept
 
 _ERROR = "ERROR: "
 """What the last of buildx's words begin with; more lines may follow."""
@@ -139,7 +141,7 @@ class BuildxImage(BuiltImage):
 
         from releasetag.engine.trace import StatusResponse, Trace
 
-        trace, said = Trace(), list[str]()
+        trace, said = Trace(), deque[str](maxlen=_WORDS)
         for line in lines:
             try:
                 status = ParseDict(
@@ -148,7 +150,9 @@ class BuildxImage(BuiltImage):
             except (ValueError, TypeError, AttributeError, ParseError):
                 # Words, even where they happen to be JSON.
                 text = line.decode("utf-8", "replace").strip()
-                said = [text] if text.startswith(_ERROR) else [*said, text]
+                if text.startswith(_ERROR):
+                    said.clear()
+                said.append(text)
                 continue
             for event in trace.take_up(status):
                 self.report.building(event)
@@ -193,15 +197,20 @@ def _as_trace(status: Mapping[str, list[dict[str, object]]]) -> dict[str, list[d
     }
 
 
-def _failed(said: str, log: tuple[str, ...]) -> ReleasetagError:
-    from releasetag.engine.build import build_error
+def _failed(text: str, log: tuple[str, ...]) -> ReleasetagError:
+    from releasetag.engine.build import build_error, without_command
 
-    said = said.removeprefix(_ERROR).removeprefix("failed to build: ")
-    message = f"buildx: {printable(said)}"
+    text = text.removeprefix(_ERROR).removeprefix("failed to build: ")
+    message = f"buildx: {printable(text)}"
+    said = without_command(text)
     if "no builder" in said:
         return UsageError(message, "see `docker buildx ls` for the builders there are")
-    if said == "context deadline exceeded":  # a build's own time-outs say more
-        return EngineError("buildx: the builder cannot be reached", "see `docker buildx inspect`")
+    # Alone: a build's own time-outs say more.
+    if said == "context deadline exceeded" or "code = Unavailable" in said:
+        return EngineError(
+            f"buildx: the builder cannot be reached: {printable(text)}",
+            "see `docker buildx inspect`",
+        )
     if "not supported for the docker driver" in said:
         return UsageError(
             message, "name another builder, buildx:NAME, or build with --builder auto"
@@ -210,4 +219,4 @@ def _failed(said: str, log: tuple[str, ...]) -> ReleasetagError:
         if kind_of(said) == "auth":
             return AuthError(message, "log in with releasetag login REGISTRY")
         return PushError(message, "run again: what was built is in buildx's cache")
-    return build_error(said, log)
+    return build_error(text, log)

@@ -1,5 +1,6 @@
 """Where output goes may be full, closed or gone."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +36,15 @@ def test_a_full_disk_is_said_in_two_lines(
     assert hint.startswith("hint: ")
 
 
-@pytest.mark.parametrize("where", [">&-", "2>&-", ">&- 2>&-"])
+def test_what_a_program_reads_comes_though_nobody_can_read_the_rest(
+    git_repository: GitRepository, home: Path
+) -> None:
+    done = plan(git_repository, home, "-t '{verison}' --json 2> /dev/full")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["code"] == 2
+
+
+@pytest.mark.parametrize("where", [">&-", "2>&-", ">&- 2>&-", "<&-"])
 def test_closed_output_is_no_failure(git_repository: GitRepository, home: Path, where: str) -> None:
     done = plan(git_repository, home, where)
     assert (done.returncode, done.stderr) == (0, "")

@@ -16,7 +16,7 @@ from docker import APIClient
 
 from releasetag.credentials import Credentials
 from releasetag.engine import build as build_module
-from releasetag.engine.build import BuildOptions, build, choose_builder
+from releasetag.engine.build import BuildOptions, build, build_error, choose_builder
 from releasetag.engine.connect import Engine, connect
 from releasetag.engine.context import BuildContext
 from releasetag.engine.events import (
@@ -363,3 +363,46 @@ def test_a_lost_connection_does_not_show_build_arguments(docker: Engine, tmp_pat
 def docker_client_at(path: Path) -> APIClient:
     """A client of an engine that is not there."""
     return APIClient(base_url=f"unix://{path}", version="1.41")
+
+
+@pytest.mark.parametrize(
+    ("message", "hint"),
+    [
+        ("failed to solve: secret npm: not found", "--secret"),
+        ('failed to solve: no SSH key "" forwarded from the client', "--ssh"),
+        ("failed to solve: no result for incomplete build", "# syntax"),
+        ("requested experimental feature exec.secretenv is not supported by build server", "newer"),
+        (
+            'failed to compute cache key: failed to calculate checksum of ref a: "/c": not found',
+            "files of the context",
+        ),
+        ('failed to solve: failed to compute cache key: "/c" not found: not found', "the context"),
+        (
+            "failed to load cache key: Get http://h/x: dial tcp 127.0.0.1:1: connection refused",
+            "cannot reach",
+        ),
+        ("r.test/app: failed to resolve source metadata for r.test/app: not found", "FROM"),
+        ("failed to authorize: unexpected status: 401 Unauthorized", "releasetag login"),
+        # What stands in an instruction is not what the builder says.
+        (
+            'process "/bin/sh -c cmake --build target; echo 401 unauthorized" did not complete'
+            " successfully: exit code: 1",
+            "correct the Dockerfile, or",
+        ),
+        (
+            "executor failed running [/bin/sh -c echo build context not found]: exit code: 1",
+            "correct the Dockerfile, or",
+        ),
+        (
+            "The command '/bin/sh -c echo parse error' returned a non-zero code: 1",
+            "or what it runs",
+        ),
+    ],
+)
+def test_a_hint_is_for_what_the_builder_says(message: str, hint: str) -> None:
+    assert hint in build_error(message, ()).hint
+
+
+def test_of_a_steps_output_only_what_no_step_says_of_itself_counts() -> None:
+    assert "last lines" in build_error("exit code: 1", ("HTTP 401 Unauthorized",)).hint
+    assert "emulators" in build_error("exit code: 1", ("sh: exec format error",)).hint
