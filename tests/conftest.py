@@ -19,6 +19,7 @@ from tests.support.engine import (
 )
 from tests.support.fault import Decide, FaultProxy, never
 from tests.support.git import GitRepository
+from tests.support.image import scratch_files
 from tests.support.registry import RegistryServer
 from tests.support.run import Finished, run_cli
 
@@ -157,6 +158,15 @@ def start_proxy() -> Iterator[StartProxy]:
 def git_repository(tmp_path: Path) -> GitRepository:
     """A git repository without a commit."""
     return GitRepository(tmp_path / "repository")
+
+
+@pytest.fixture
+def app(git_repository: GitRepository) -> GitRepository:
+    """A repository with a Dockerfile that needs no platform, released as v1.2.3."""
+    git_repository.write(scratch_files())
+    git_repository.commit()
+    git_repository.tag("v1.2.3")
+    return git_repository
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import pytest
 from tests.conftest import Run
 from tests.support.engine import forky
 from tests.support.git import GitRepository
-from tests.support.image import scratch_files
 from tests.support.registry import RegistryServer
 
 pytestmark = pytest.mark.engines
@@ -71,15 +70,6 @@ class Cosign:
 def cosign(tmp_path: Path) -> Cosign:
     """cosign with a new key pair."""
     return Cosign(tmp_path / "cosign")
-
-
-@pytest.fixture
-def app(git_repository: GitRepository) -> GitRepository:
-    """A repository with a Dockerfile, released as v1.2.3."""
-    git_repository.write(scratch_files())
-    git_repository.commit()
-    git_repository.tag("v1.2.3")
-    return git_repository
 
 
 @pytest.mark.parametrize("platforms", ["linux/amd64", "linux/amd64,linux/arm64"])

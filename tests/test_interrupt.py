@@ -15,7 +15,7 @@ from tests.conftest import StartProxy
 from tests.support.engine import Engine
 from tests.support.fault import Decide, Fault, Hold
 from tests.support.git import GitRepository
-from tests.support.image import busybox_files, scratch_files
+from tests.support.image import busybox_files
 from tests.support.promises import digests
 from tests.support.registry import RegistryServer
 from tests.support.run import Finished, run_cli, start_cli
@@ -33,14 +33,6 @@ class Interrupt(Protocol):
     """Starts a publish, waits for a moment, and sends a signal; what the program left behind."""
 
     def __call__(self, number: int, moment: Moment, *args: str) -> Finished: ...
-
-
-@pytest.fixture
-def app(git_repository: GitRepository) -> GitRepository:
-    git_repository.write(scratch_files())
-    git_repository.commit()
-    git_repository.tag("v1.2.3")
-    return git_repository
 
 
 @pytest.fixture

@@ -11,19 +11,10 @@ from tests.conftest import Run, StartProxy, StartRegistry
 from tests.support.engine import Engine
 from tests.support.fault import Call
 from tests.support.git import DATE, GitRepository
-from tests.support.image import busybox_files, scratch_files
+from tests.support.image import busybox_files
 from tests.support.registry import IMAGE_MANIFEST, RegistryServer
 
 LABEL = "org.opencontainers.image."
-
-
-@pytest.fixture
-def app(git_repository: GitRepository) -> GitRepository:
-    """A repository with a Dockerfile, released as v1.2.3."""
-    git_repository.write(scratch_files())
-    git_repository.commit()
-    git_repository.tag("v1.2.3")
-    return git_repository
 
 
 def release(app: GitRepository, name: str, content: str | None = None) -> None:

@@ -1,6 +1,5 @@
 """The command line: parse, call, report. No decisions."""
 
-import errno
 import io
 import logging
 import os
@@ -19,8 +18,6 @@ from releasetag.cli.options import with_shared
 from releasetag.errors import InterruptError, ReleasetagError, UsageError
 
 ISSUES = "https://github.com/releasetag/releasetag/issues"
-
-_UNWRITABLE = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 app = typer.Typer(
     name="releasetag",
@@ -105,12 +102,12 @@ def run(args: list[str]) -> int:
         _write_no_more()
         return 128 + signal.SIGPIPE
     except OSError as error:
-        from releasetag.report.console import people_console, print_error
-
-        _write_no_more()
-        told = _internal(error)
-        with suppress(OSError):
-            print_error(people_console(stderr=True), told)
+        told = ReleasetagError(
+            f"what is to be said cannot be written: {error.strerror}",
+            "make room where standard output and standard error go, and run this again",
+        )
+        with suppress(OSError):  # the other one of them can be
+            _tell(told, args)
         return told.exit_code
     return code
 
@@ -133,7 +130,8 @@ def _run(args: list[str]) -> int:
     except (typer.Abort, EOFError):
         return _tell(_interrupted(signal.SIGINT), args)
     except Exception as error:  # noqa: BLE001 (whatever it is, it is our fault)
-        sys.stdout.flush()  # or standard output's, which cannot be written: this raises it again
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()  # or its fault: one that cannot be written raises it again
         return _tell(_internal(error), args)
     return code if isinstance(code, int) else 0
 
@@ -172,11 +170,6 @@ def _usage(error: typer.TyperException, args: list[str]) -> UsageError:
 
 def _internal(error: Exception) -> ReleasetagError:
     """An error that says where it happened; its own text might hold anything."""
-    if isinstance(error, OSError) and error.errno in _UNWRITABLE:
-        return ReleasetagError(
-            f"what is to be said cannot be written: {error.strerror}",
-            "make room where standard output and standard error go, and run this again",
-        )
     logging.getLogger(__name__).debug("internal error", exc_info=error)
     where, trace = "?", error.__traceback__
     while trace is not None:

@@ -35,12 +35,13 @@ def listen() -> None:
     """
     told, tells = socket.socketpair()
     tells.setblocking(False)
-    signal.set_wakeup_fd(tells.fileno(), warn_on_full_buffer=False)
+    # Detached: it stays open for as long as the process lives.
+    signal.set_wakeup_fd(tells.detach(), warn_on_full_buffer=False)
     signal.signal(_WAKE, lambda *_: None)
     for number in _SIGNALS:
         signal.signal(number, _stop)
     main = threading.get_ident()
-    threading.Thread(target=_wake, args=(told, tells, main), name="signals", daemon=True).start()
+    threading.Thread(target=_wake, args=(told, main), name="signals", daemon=True).start()
 
 
 def _stop(number: int, _frame: FrameType | None) -> NoReturn:
@@ -49,12 +50,14 @@ def _stop(number: int, _frame: FrameType | None) -> NoReturn:
     raise Stopped(number)
 
 
-def _wake(told: socket.socket, _tells: socket.socket, main: int) -> NoReturn:
-    """Wake a thread that waits, as long as it has not heard of a signal that came.
+def _wake(told: socket.socket, main: int) -> NoReturn:
+    """Wake the main thread as long as it has not heard of a signal that came.
+
+    More than once, as any of these can come just before a wait, too: no event tells of that.
 
     Args:
         told: every byte that comes here is the number of a signal.
-        _tells: its other end, which is to stay open.
+        main: the main thread's identifier.
     """
     while True:
         number = told.recv(1)[0]

@@ -50,7 +50,7 @@ def own_labels(
 def base_images(dockerfile: str, build_args: Mapping[str, str | None] | None = None) -> list[str]:
     """The images that stages are from or copy from, but for those that depend on the platform."""
     stages = _stages(dockerfile, build_args or {})
-    names = {"scratch", *(stage.name for stage in stages)}
+    names = {stage.name for stage in stages}
     images = [stage.base for stage in stages if not stage.is_from_stage]
     for stage in stages:
         images += [name for name in stage.copied_from if name.lower() not in names]

@@ -83,15 +83,6 @@ USAGE = [
 ]
 
 
-@pytest.fixture
-def app(git_repository: GitRepository) -> GitRepository:
-    """A repository with a Dockerfile, released as v1.2.3."""
-    git_repository.write(scratch_files())
-    git_repository.commit()
-    git_repository.tag("v1.2.3")
-    return git_repository
-
-
 @pytest.fixture(scope="module")
 def bystander(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
     """A registry that stays as it is: nothing gets so far as to change it."""

@@ -17,18 +17,9 @@ from tests.conftest import Run
 from tests.report.parts import commands
 from tests.support.engine import Engine
 from tests.support.git import GitRepository
-from tests.support.image import busybox_files, scratch_files
+from tests.support.image import busybox_files
 from tests.support.registry import RegistryServer
 from tests.support.run import clean_environ, start_cli
-
-
-@pytest.fixture
-def app(git_repository: GitRepository) -> GitRepository:
-    """A repository with a Dockerfile, released as v1.2.3."""
-    git_repository.write(scratch_files())
-    git_repository.commit()
-    git_repository.tag("v1.2.3")
-    return git_repository
 
 
 @pytest.fixture

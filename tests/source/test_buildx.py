@@ -13,7 +13,7 @@ from tests.conftest import Run
 from tests.support.buildkit import buildkit_of
 from tests.support.engine import Engine, forky
 from tests.support.git import GitRepository
-from tests.support.image import busybox_files, scratch_files
+from tests.support.image import busybox_files
 from tests.support.registry import RegistryServer
 from tests.support.run import clean_environ
 
@@ -41,15 +41,6 @@ def create_builder(name: str, address: str, home: Path, docker_command: dict[str
         stdout=subprocess.DEVNULL,
         check=True,
     )
-
-
-@pytest.fixture
-def app(git_repository: GitRepository) -> GitRepository:
-    """A release of a small image."""
-    git_repository.write(scratch_files())
-    git_repository.commit()
-    git_repository.tag("v1.2.3")
-    return git_repository
 
 
 @pytest.fixture(params=["default", "fleet"])

@@ -4,28 +4,17 @@ import json
 import urllib.request
 from pathlib import Path
 
-import pytest
-
 from releasetag.registry import Manifest
 from releasetag.source.platforms import make_index
 from tests.conftest import Run
 from tests.support.engine import Engine
 from tests.support.git import GitRepository
-from tests.support.image import busybox_files, scratch_files
+from tests.support.image import busybox_files
 from tests.support.registry import RegistryServer
 
 PLATFORMS = ("linux/amd64", "linux/arm64")
 ARGS = ("--platform", ",".join(PLATFORMS), "--json")
 TAGS = {"1.2.3", "1.2", "latest", "1.2.3-linux-amd64", "1.2.3-linux-arm64"}
-
-
-@pytest.fixture
-def app(git_repository: GitRepository) -> GitRepository:
-    """A release whose image needs no emulator for any platform."""
-    git_repository.write(scratch_files())
-    git_repository.commit()
-    git_repository.tag("v1.2.3")
-    return git_repository
 
 
 def tags(registry: RegistryServer) -> dict[str, str]:
