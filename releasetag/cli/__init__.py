@@ -6,8 +6,7 @@ import os
 import re
 import signal
 import sys
-from contextlib import suppress
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -16,6 +15,9 @@ from releasetag.cli.help import Command, Group
 from releasetag.cli.interrupt import Stopped, listen
 from releasetag.cli.options import with_shared
 from releasetag.errors import InterruptError, ReleasetagError, UsageError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 ISSUES = "https://github.com/releasetag/releasetag/issues"
 
@@ -66,16 +68,34 @@ def _global(
         print(context.get_help())
 
 
+class _Log(io.FileIO):
+    """Standard error. What it cannot take is lost: no publish stops half-way for a full log."""
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return memoryview(data).nbytes
+
+
+def _text(raw: io.FileIO, encoding: str) -> io.TextIOWrapper:
+    # A letter that a terminal lacks is no failure.
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, "replace", line_buffering=True)
+
+
 def main() -> NoReturn:
     """Run the command line of this process."""
-    for name in ("stdin", "stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed, as `releasetag … >&-` has it
-            # In its place, so that no connection of ours takes it.
-            setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: SIM115, PTH123
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:  # closed, as `releasetag … >&-` has it
+            os.open(os.devnull, os.O_RDWR)  # in its place: no connection of ours is to take it
     listen()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a letter that a terminal lacks is no failure
+    encoding = getattr(sys.stdout, "encoding", "utf-8")
+    sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    # Buffered, whatever PYTHONUNBUFFERED says: what cannot be written fails again when flushed.
+    sys.stdout = _text(io.FileIO(1, "w", closefd=False), encoding)
+    sys.stderr = _text(_Log(2, "w", closefd=False), encoding)
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
@@ -104,11 +124,10 @@ def run(args: list[str]) -> int:
     except OSError as error:
         told = ReleasetagError(
             f"what is to be said cannot be written: {error.strerror}",
-            "make room where standard output and standard error go, and run this again",
+            "make room where standard output goes, and run this again",
         )
-        with suppress(OSError):  # the other one of them can be
-            _tell(told, args)
-        return told.exit_code
+        _write_no_more()
+        return _tell(told, args)
     return code
 
 
@@ -130,8 +149,7 @@ def _run(args: list[str]) -> int:
     except (typer.Abort, EOFError):
         return _tell(_interrupted(signal.SIGINT), args)
     except Exception as error:  # noqa: BLE001 (whatever it is, it is our fault)
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()  # or its fault: one that cannot be written raises it again
+        sys.stdout.flush()  # or standard output's, which cannot be written: this raises it again
         return _tell(_internal(error), args)
     return code if isinstance(code, int) else 0
 
@@ -147,8 +165,7 @@ def _tell(error: ReleasetagError, args: list[str]) -> int:
         from releasetag.report.json import SCHEMA, dumps, error_object
 
         print(dumps({"schema": SCHEMA, "error": error_object(error)}))
-    with suppress(OSError):  # standard error is full, or gone
-        print_error(people_console(stderr=True), error)
+    print_error(people_console(stderr=True), error)
     return error.exit_code
 
 
