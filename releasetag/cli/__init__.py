@@ -80,7 +80,8 @@ class _Log(io.FileIO):
 
 def _text(raw: io.FileIO, encoding: str) -> io.TextIOWrapper:
     # A letter that a terminal lacks is no failure.
-    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, "replace", line_buffering=True)
+    by_line = isinstance(raw, _Log) or raw.isatty()
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, "replace", line_buffering=by_line)
 
 
 def main() -> NoReturn:
