@@ -5,6 +5,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from releasetag.errors import GateError, UsageError
 
@@ -51,17 +52,29 @@ def run_gate(words: Sequence[str], environ: Mapping[str, str]) -> None:
         GateError: it cannot be run, or refused.
     """
     again = "see its output above; no floating tag moved, and running again takes up here"
+    # Started by another thread: Ctrl-C is raised in this one, and could come when the gate runs and
+    # nobody knows it yet.
+    starter = ThreadPoolExecutor(1)
+    starting = starter.submit(
+        subprocess.Popen[bytes],
+        list(words),
+        env=dict(environ),
+        stdin=subprocess.DEVNULL,
+        stdout=2,  # standard output is a program's: with --json it holds one object
+    )
+    starter.shutdown(wait=False)
     try:
-        # Standard output is a program's: with --json it holds one object and nothing else.
-        done = subprocess.run(
-            list(words), env=dict(environ), stdin=subprocess.DEVNULL, stdout=2, check=False
-        )
+        code = starting.result().wait()
     except OSError as error:
         raise GateError(
             f"the gate {words[0]!r} cannot be run: {error.strerror}",
             "give --gate a program that runs here; no floating tag moved",
         ) from None
-    if done.returncode < 0:
-        raise GateError(f"the gate {words[0]!r} was killed by signal {-done.returncode}", again)
-    if done.returncode:
-        raise GateError(f"the gate {words[0]!r} refused (exit code {done.returncode})", again)
+    except BaseException:
+        starting.result().kill()
+        starting.result().wait()
+        raise
+    if code < 0:
+        raise GateError(f"the gate {words[0]!r} was killed by signal {-code}", again)
+    if code:
+        raise GateError(f"the gate {words[0]!r} refused (exit code {code})", again)
