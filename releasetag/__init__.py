@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from releasetag.errors import ReleasetagError
     from releasetag.floating import Published
     from releasetag.history import open_work_tree
+    from releasetag.image import Tools, open_tools
     from releasetag.plan import Plan, plan_release
     from releasetag.publish import Build, Report, publish_release
     from releasetag.report.record import Record
-    from releasetag.source import Tools, open_tools
 
 __all__ = [
     "Build",
@@ -51,9 +51,9 @@ _MODULES = {
     "ReleasetagError": "errors",
     "Report": "publish",
     "Settings": "config",
-    "Tools": "source",
+    "Tools": "image",
     "load": "config",
-    "open_tools": "source",
+    "open_tools": "image",
     "open_work_tree": "history",
     "plan_release": "plan",
     "publish_release": "publish",

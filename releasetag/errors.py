@@ -4,6 +4,7 @@ The command line prints an error in two lines, the message and the hint; program
 as JSON. Both must be free of credentials: put in what was asked for, never how.
 """
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -115,3 +116,11 @@ class InterruptError(ReleasetagError):
     def __init__(self, message: str, hint: str, signal_number: int) -> None:
         super().__init__(message, hint)
         self.exit_code = 128 + signal_number  # type: ignore[misc] # the one error that has two
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, what caused it, what caused that, and so on to the bottom."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__

@@ -17,16 +17,16 @@ from releasetag.errors import (
     ReleasetagError,
     UsageError,
 )
-from releasetag.failure import printable
 from releasetag.fanout import PlannedTag, highest_in_scope
 from releasetag.floating import Published, Served, exact_names, move, put, served
 from releasetag.gate import parse_gate, run_gate
 from releasetag.history import WorkTree, changed_files, head, read_again
+from releasetag.image import EngineReport, ImageSource, Tools, builds, image_source
 from releasetag.parallel import side_by_side
 from releasetag.plan import Plan, plan_for
 from releasetag.reference import Reference, Repository
 from releasetag.registry import Manifest
-from releasetag.source import EngineReport, ImageSource, Tools, builds, image_source
+from releasetag.text import printable
 from releasetag.version import Release
 
 T = TypeVar("T")

@@ -37,7 +37,7 @@ BEFORE = {"1.2": "1.2.2", "latest": "1.2.2"}
 # Not a fork of this process: its threads may hold locks, which nobody would ever give back.
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
-    ["tests.support.publish", "releasetag.engine.build", "releasetag.engine.session"]
+    ["tests.support.publish", "releasetag.engine.build", "releasetag.engine.buildkit.session"]
 )
 
 

@@ -33,8 +33,8 @@ def prepare(shared: Shared, own: Mapping[str, Any]) -> tuple[WorkTree, Configura
 
 def log_requests() -> None:
     """Print a line for every HTTP request, without the query: it may name accounts."""
-    from releasetag.failure import printable
     from releasetag.report.workflow import without_commands
+    from releasetag.text import printable
 
     class _Clean(logging.Formatter):
         def format(self, record: logging.LogRecord) -> str:

@@ -170,9 +170,9 @@ class _Command:
         return self._tell(None)
 
     def _publish(self) -> None:
+        from releasetag.image import open_tools
         from releasetag.plan import plan_release
         from releasetag.publish import publish_release
-        from releasetag.source import open_tools
 
         tree, configuration = prepare(self._shared, self._own)
         plan = plan_release(tree, configuration, os.environ, self._report.warn)

@@ -16,18 +16,18 @@ from typing import Any, Literal, Protocol
 
 import requests
 
+from releasetag.context.dockerfile import base_images
+from releasetag.context.tar import archive
+from releasetag.context.tree import BuildContext
 from releasetag.credentials import Credentials
 from releasetag.engine import stream
+from releasetag.engine.buildkit.session import Secret, SshAgent
 from releasetag.engine.connect import Engine
-from releasetag.engine.context import BuildContext
-from releasetag.engine.dockerfile import base_images
-from releasetag.engine.events import BuildEvent
 from releasetag.engine.images import registry_config
-from releasetag.engine.session import Secret, SshAgent
-from releasetag.engine.tar import archive
 from releasetag.errors import BuildError, UsageError
-from releasetag.failure import printable
+from releasetag.events import BuildEvent
 from releasetag.reference import parse_reference
+from releasetag.text import printable
 
 Builder = Literal["buildkit", "classic"]
 
@@ -151,9 +151,9 @@ def _with_buildkit(
 ) -> str:
     """The engine takes the context, secrets and credentials by calling back on a session."""
     # Imported here: gRPC and protobuf are for those alone who build with BuildKit.
-    from releasetag.engine.filesync import ContextFiles
-    from releasetag.engine.session import open_session
-    from releasetag.engine.trace import Trace
+    from releasetag.engine.buildkit.filesync import ContextFiles
+    from releasetag.engine.buildkit.progress import Trace
+    from releasetag.engine.buildkit.session import open_session
 
     arguments = dict(options.build_args)
     if options.inline_cache:

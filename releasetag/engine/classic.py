@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from releasetag.engine.events import (
+from releasetag.events import (
     BuildEvent,
     StepCached,
     StepDone,
@@ -20,7 +20,7 @@ from releasetag.engine.events import (
     StepStatus,
     StepWarning,
 )
-from releasetag.engine.text import Lines, clean
+from releasetag.text import Lines, clean
 
 LOG_LINES = 20
 

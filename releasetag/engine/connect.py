@@ -22,8 +22,8 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from releasetag.engine.endpoint import Endpoint, Tls, config_folder, endpoints
 from releasetag.engine.ssh import SshAdapter
-from releasetag.errors import EngineError
-from releasetag.failure import causes, printable
+from releasetag.errors import EngineError, causes
+from releasetag.text import printable
 
 PING_TIMEOUT = 10.0
 """Seconds that an engine may take to say that it is there."""

@@ -19,7 +19,6 @@ import docker.errors
 from releasetag.credentials import HUB_SERVER, Credentials
 from releasetag.engine import stream
 from releasetag.engine.connect import Engine
-from releasetag.engine.events import LayerPushed, PushEvent, PushRetried
 from releasetag.errors import (
     AuthError,
     EngineError,
@@ -28,9 +27,11 @@ from releasetag.errors import (
     ReleasetagError,
     UsageError,
 )
-from releasetag.failure import kind_of, printable
+from releasetag.events import LayerPushed, PushEvent, PushRetried
+from releasetag.push_failure import kind_of
 from releasetag.reference import DOCKER_HUB, Reference, is_digest
 from releasetag.retry import retried
+from releasetag.text import printable
 
 # Engines with containerd's image store, and Podman, say the digest in words alone.
 _DIGEST = re.compile(r"\bdigest: (sha256:[0-9a-f]{64})\b")

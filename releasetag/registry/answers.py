@@ -11,10 +11,11 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from releasetag.errors import AuthError, PassingError, PushError, ReleasetagError
-from releasetag.failure import causes, kind_of, printable
+from releasetag.errors import AuthError, PassingError, PushError, ReleasetagError, causes
+from releasetag.push_failure import kind_of
 from releasetag.reference import DOCKER_HUB
 from releasetag.registry.transport import TooLarge
+from releasetag.text import printable
 
 AGAIN = "run the same command again: it finishes what is left"
 """What to do about a passing failure."""

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from releasetag.errors import AuthError, PushError
-from releasetag.failure import printable
 from releasetag.registry.answers import NotFoundError, failure
 from releasetag.registry.transport import HOME, LIMIT, LOOPBACK, is_loopback, origin
+from releasetag.text import printable
 
 if TYPE_CHECKING:
     from releasetag.credentials import Credentials

@@ -13,8 +13,8 @@ from types import MappingProxyType
 from typing import Any
 
 from releasetag.errors import PushError
-from releasetag.failure import printable
 from releasetag.reference import is_digest
+from releasetag.text import printable
 
 IMAGE_TYPES = (
     "application/vnd.oci.image.manifest.v1+json",

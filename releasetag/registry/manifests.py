@@ -6,7 +6,7 @@ Source: OCI Distribution 1.1, "Pulling manifests" and "Pushing manifests".
 from collections.abc import Container
 
 from releasetag.errors import AuthError, PassingError, PushError, ReleasetagError
-from releasetag.failure import PASSING_STATUS, printable
+from releasetag.push_failure import PASSING_STATUS
 from releasetag.reference import Reference, Repository, is_digest
 from releasetag.registry.answers import NotFoundError
 from releasetag.registry.auth import scope
@@ -20,6 +20,7 @@ from releasetag.registry.image import (
     parse_config,
     parse_manifest,
 )
+from releasetag.text import printable
 
 MANIFEST_LIMIT = 4 * 1024 * 1024
 """Bytes of a manifest: what OCI Distribution 1.1 wants registries to take at least."""

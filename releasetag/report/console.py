@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.text import Text
 
 from releasetag.errors import BuildError, ReleasetagError
-from releasetag.failure import printable
 from releasetag.report.workflow import without_commands
+from releasetag.text import printable
 
 # Types alone: a plan pays for no registry's client.
 if TYPE_CHECKING:

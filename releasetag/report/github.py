@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from releasetag.errors import UsageError
-from releasetag.failure import printable
 from releasetag.report.json import dumps, publish_object
 from releasetag.report.record import Record
+from releasetag.text import printable
 
 
 def write_outputs(record: Record, seconds: float, environ: Mapping[str, str]) -> None:

@@ -15,7 +15,7 @@ from rich.filesize import decimal
 from rich.live import Live
 from rich.text import Text
 
-from releasetag.engine.events import (
+from releasetag.events import (
     LayerPushed,
     StepCached,
     StepDone,
@@ -27,7 +27,7 @@ from releasetag.engine.events import (
 )
 
 if TYPE_CHECKING:
-    from releasetag.engine.events import BuildEvent
+    from releasetag.events import BuildEvent
 
 LOG_LINES = 20_000
 """Lines of a step's output that are kept in case it fails."""

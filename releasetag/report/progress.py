@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from releasetag.engine.events import PushRetried
-from releasetag.engine.plain import PlainFormatter
-from releasetag.failure import printable
+from releasetag.events import PushRetried
 from releasetag.floating import Published
 from releasetag.publish import Build
 from releasetag.report.console import is_live, print_warning
 from releasetag.report.live import LiveView
+from releasetag.report.plain import PlainFormatter
 from releasetag.report.record import Record
 from releasetag.report.workflow import LogGroup, without_commands
+from releasetag.text import printable
 
 if TYPE_CHECKING:
-    from releasetag.engine.events import BuildEvent, PushEvent
+    from releasetag.events import BuildEvent, PushEvent
 
 
 class ConsoleReport(Record):

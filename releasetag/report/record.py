@@ -10,7 +10,7 @@ from releasetag.publish import Build
 from releasetag.reference import Reference
 
 if TYPE_CHECKING:
-    from releasetag.engine.events import BuildEvent, PushEvent
+    from releasetag.events import BuildEvent, PushEvent
 
 
 @dataclass

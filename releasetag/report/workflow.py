@@ -6,7 +6,7 @@ stopping workflow commands; ``ActionCommand`` of github.com/actions/runner.
 
 import secrets
 
-from releasetag.failure import printable
+from releasetag.text import printable
 
 
 class LogGroup:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.parts import assert_refused, no_engine, writes
 from tests.conftest import Run, StartRegistry
+from tests.support.cli import assert_refused, no_engine, writes
 from tests.support.git import GitRepository
 from tests.support.image import busybox_files, scratch_files
 from tests.support.registry import RegistryServer, free_port

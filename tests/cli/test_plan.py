@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.parts import no_engine
 from tests.conftest import Run
+from tests.support.cli import no_engine
 from tests.support.git import GitRepository
 from tests.support.registry import free_port
 

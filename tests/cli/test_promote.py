@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.parts import LABEL, assert_refused, no_engine, put_release, writes
 from tests.conftest import Run, StartProxy
+from tests.support.cli import LABEL, assert_refused, no_engine, put_release, writes
 from tests.support.fault import Hold
 from tests.support.git import GitRepository
 from tests.support.image import scratch_files

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.parts import writes
 from tests.conftest import Run
-from tests.report.parts import commands
+from tests.support.cli import writes
 from tests.support.engine import Engine
 from tests.support.git import GitRepository
 from tests.support.image import busybox_files
+from tests.support.records import commands
 from tests.support.registry import RegistryServer
 from tests.support.run import clean_environ, start_cli
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.parts import LABEL, no_engine, put_release, writes
 from tests.conftest import Run
+from tests.support.cli import LABEL, no_engine, put_release, writes
 from tests.support.git import GitRepository
 from tests.support.registry import RegistryServer
 from tests.support.run import start_cli

@@ -14,12 +14,15 @@ from typing import Any, Literal
 import pytest
 from docker import APIClient
 
+from releasetag.context.tar import archive
+from releasetag.context.tree import BuildContext
 from releasetag.credentials import Credentials
 from releasetag.engine import build as build_module
 from releasetag.engine.build import BuildOptions, build, build_error, choose_builder
+from releasetag.engine.buildkit.session import Secret, SshAgent
 from releasetag.engine.connect import Engine, connect
-from releasetag.engine.context import BuildContext
-from releasetag.engine.events import (
+from releasetag.errors import BuildError, EngineError, UsageError
+from releasetag.events import (
     BuildEvent,
     StepCached,
     StepDone,
@@ -27,11 +30,8 @@ from releasetag.engine.events import (
     StepLog,
     StepStarted,
 )
-from releasetag.engine.session import Secret, SshAgent
-from releasetag.engine.tar import archive
-from releasetag.errors import BuildError, EngineError, UsageError
 from tests.conftest import StartRegistry
-from tests.engine.parts import SHELL, make_context
+from tests.support.context import SHELL, make_context
 from tests.support.engine import Engine as RealEngine
 from tests.support.engine import PrivateEngine
 

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable
 
 from releasetag.engine.classic import ClassicLog
-from releasetag.engine.events import (
+from releasetag.events import (
     BuildEvent,
     StepCached,
     StepDone,

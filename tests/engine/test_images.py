@@ -13,12 +13,12 @@ from releasetag.credentials import Credentials
 from releasetag.engine import images
 from releasetag.engine.build import BuildOptions, build
 from releasetag.engine.connect import Engine, connect
-from releasetag.engine.events import LayerPushed, PushEvent, PushRetried
 from releasetag.errors import AuthError, EngineError, PushError, UsageError
+from releasetag.events import LayerPushed, PushEvent, PushRetried
 from releasetag.parallel import side_by_side
 from releasetag.reference import Reference, parse_reference
 from tests.conftest import StartProxy, StartRegistry
-from tests.engine.parts import make_context
+from tests.support.context import make_context
 from tests.support.engine import Engine as RealEngine
 from tests.support.engine import PrivateEngine
 from tests.support.fault import Answer, Call, Decide, Fault, Hold

@@ -14,7 +14,7 @@ from releasetag.reference import Repository
 from releasetag.registry import Registries
 from releasetag.registry.auth import Challenge, challenges, union
 from tests.conftest import StartRegistry
-from tests.registry.parts import Waits, at, digest
+from tests.support.fake_registry import Waits, at, digest
 
 REPOSITORY = Repository("registry.example.com", "acme/app")
 REALM = "https://auth.example.com/token"

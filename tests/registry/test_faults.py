@@ -15,7 +15,7 @@ from releasetag.errors import AuthError, PushError, ReleasetagError
 from releasetag.reference import Repository
 from releasetag.registry import Manifest, Registries
 from tests.conftest import StartRegistry
-from tests.registry.parts import (
+from tests.support.fake_registry import (
     Fault,
     Faulty,
     Waits,

@@ -15,7 +15,7 @@ from releasetag.reference import Repository
 from releasetag.registry import Manifest, Registries
 from releasetag.registry.image import INDEX_TYPES
 from tests.conftest import StartRegistry
-from tests.registry.parts import (
+from tests.support.fake_registry import (
     at,
     blob,
     child,

@@ -16,8 +16,8 @@ from releasetag.reference import Repository
 from releasetag.registry import Registries
 from releasetag.registry.transport import certs_d, trust
 from tests.conftest import StartRegistry
-from tests.registry.parts import Waits, at, breaks, image, open_registries
 from tests.support.certificates import make_authority, make_server_identity
+from tests.support.fake_registry import Waits, at, breaks, image, open_registries
 from tests.support.registry import RegistryServer
 
 

@@ -24,7 +24,7 @@ from releasetag.report.console import (
 )
 from releasetag.report.progress import ConsoleReport
 from releasetag.verify import VerifiedRepository, VerifiedTag
-from tests.report.parts import BUILD, DIGEST, HOSTILE, Clock, log, plan, record, terminal, text
+from tests.support.records import BUILD, DIGEST, HOSTILE, Clock, log, plan, record, terminal, text
 
 LONG = "a reason that goes on and on " * 6
 

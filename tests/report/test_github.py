@@ -5,15 +5,25 @@ from pathlib import Path
 
 import pytest
 
-from releasetag.engine.events import StepLog, StepStarted
 from releasetag.errors import UsageError
+from releasetag.events import StepLog, StepStarted
 from releasetag.publish import Build
 from releasetag.report.github import outputs, summary, write_outputs
 from releasetag.report.json import dumps, publish_object
 from releasetag.report.progress import ConsoleReport
 from releasetag.report.record import Record
 from releasetag.report.workflow import LogGroup, without_commands
-from tests.report.parts import BUILD, DIGEST, HOSTILE, IMAGE_ID, Clock, commands, log, record, text
+from tests.support.records import (
+    BUILD,
+    DIGEST,
+    HOSTILE,
+    IMAGE_ID,
+    Clock,
+    commands,
+    log,
+    record,
+    text,
+)
 
 MARKDOWN = "| <script>alert(1)</script> [x](http://evil) `code` **bold** @user #1 ![](y)"
 

@@ -20,7 +20,7 @@ from releasetag.report.json import (
 from releasetag.report.record import Record
 from releasetag.template import parse_template
 from releasetag.verify import VerifiedRepository, VerifiedTag
-from tests.report.parts import BUILD, DIGEST, IMAGE_ID, REVISION, plan, record, release
+from tests.support.records import BUILD, DIGEST, IMAGE_ID, REVISION, plan, record, release
 
 PLAN = {
     "schema": 1,

@@ -7,7 +7,7 @@ import pytest
 from rich.cells import cell_len
 from rich.text import Text
 
-from releasetag.engine.events import (
+from releasetag.events import (
     BuildEvent,
     LayerPushed,
     StepCached,
@@ -20,7 +20,7 @@ from releasetag.engine.events import (
 )
 from releasetag.report.live import LOG_LINES, LiveView
 from releasetag.report.progress import ConsoleReport
-from tests.report.parts import Clock, log, terminal, text
+from tests.support.records import Clock, log, terminal, text
 
 
 def stays(*events: BuildEvent, width: int = 80, at_once: bool = False) -> list[str]:

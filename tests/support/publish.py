@@ -9,11 +9,11 @@ from releasetag.config import load
 from releasetag.credentials import Credentials
 from releasetag.engine.connect import connect
 from releasetag.history import open_work_tree
+from releasetag.image import Tools
 from releasetag.plan import plan_release
 from releasetag.publish import publish_release
 from releasetag.registry import Registries
 from releasetag.report.record import Record
-from releasetag.source import Tools
 
 
 def publish_here(

@@ -21,11 +21,11 @@ from releasetag.config import Settings
 from releasetag.errors import EngineError, ReleasetagError
 from releasetag.floating import Served
 from releasetag.history import GitTags
+from releasetag.image import Tools
 from releasetag.plan import Plan, plan_for
 from releasetag.reference import Reference, Repository
 from releasetag.registry import Registries
 from releasetag.report.record import Record
-from releasetag.source import Tools
 from releasetag.template import parse_template
 from releasetag.version import parse_version
 from tests.support.promises import REVISION, VERSION

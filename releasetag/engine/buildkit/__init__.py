@@ -1,0 +1,1 @@
+"""BuildKit's side of a build: the session that serves it, and its progress."""

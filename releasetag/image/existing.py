@@ -1,0 +1,85 @@
+"""An image that exists, in the engine or in a registry, and a container made into one."""
+
+from releasetag.errors import AuthError, PushError, UsageError
+from releasetag.floating import Served
+from releasetag.image.source import ImageSource
+from releasetag.reference import Reference, parse_reference
+
+
+class ExistingImage(ImageSource):
+    """What ``--from-image`` names: the engine's image, else all platforms of a registry's."""
+
+    builder = "image"
+
+    def check(self) -> None:
+        """Find the image."""
+        super().check()
+        name = self.plan.settings.from_image or ""
+        # The short form of an image ID is no reference.
+        reference = None if name.startswith("sha256:") else parse_reference(name)
+        if self._engine is not None:
+            from releasetag.engine import images
+
+            if image_id := images.find(self._engine, name):
+                self._image_id = image_id
+                self.origin = self._all_platforms(name, reference)
+                return
+        manifest = self.tools.registries.manifest(reference) if reference else None
+        if reference is None or manifest is None:
+            places = "the registry" if self._engine is None else "the engine or in the registry"
+            raise UsageError(
+                f"there is no image {name!r} in {places}",
+                "name one that `docker images` lists, or one that is published",
+            )
+        self.origin = reference.repository.at(manifest.digest)
+
+    def _all_platforms(self, name: str, reference: Reference | None) -> Reference | None:
+        """The index that the engine has one platform of; None if there is none.
+
+        The engine says which digests it pulled an image by. Some engines say so of an image that
+        was only ever built, too: a registry that does not have it, or does not answer, is no error.
+        """
+        from releasetag.engine import images
+
+        for known in images.repo_digests(self.engine, name):
+            pulled = parse_reference(known)
+            if reference is None or pulled.repository == reference.repository:
+                try:
+                    manifest = self.tools.registries.manifest(pulled)
+                except AuthError:  # what Docker Hub says of what it does not have
+                    continue
+                except PushError as error:
+                    self.report.warn(f"publishing the engine's platform alone: {error.message}")
+                    continue
+                if manifest is not None and manifest.is_index:
+                    return pulled
+        return None
+
+    def is_same(self, there: Served) -> bool:
+        """By digest, or where the engine has the image by what its store takes for the ID."""
+        if self.origin is not None:
+            return there.digest == self.origin.digest
+        return self._image_id in there.digests
+
+    def _make(self) -> str:
+        return self._image_id  # the engine has it already
+
+
+class CommittedContainer(ImageSource):
+    """The container that ``--from-container`` names, as `docker commit` makes an image of it."""
+
+    builder = "container"
+
+    def ready(self) -> None:
+        """See that there is such a container."""
+        super().ready()
+        from releasetag.engine import images
+
+        images.require_container(self.engine, self.plan.settings.from_container or "")
+
+    def _make(self) -> str:
+        from releasetag.engine import images
+
+        name = self.plan.settings.from_container or ""
+        self.report.step(f"Committing the container {name}")
+        return images.commit(self.engine, name, self.labels())

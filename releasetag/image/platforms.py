@@ -1,0 +1,197 @@
+"""The work tree, built by the engine for several platforms: one build each, and one index.
+
+The engine pushes nothing without a tag, and holds an image of one platform behind a name. So every
+platform's image gets an exact tag of its own, ``1.2.3-linux-arm64``, and the index that is put
+under the release's tags names these images by their digests.
+
+Source: OCI Image Format Specification 1.1, image-index.md.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from releasetag.errors import BuildError, ConflictError
+from releasetag.floating import served
+from releasetag.image.engine_build import BuiltImage
+from releasetag.parallel import side_by_side
+from releasetag.reference import Reference, Repository
+from releasetag.registry import Manifest
+
+if TYPE_CHECKING:
+    from releasetag.events import BuildEvent
+
+_INDEX = "application/vnd.oci.image.index.v1+json"
+
+
+@dataclass(frozen=True)
+class _PlatformImage:
+    """The image of one platform: in the engine, or published by a run that did not get to its end.
+
+    Attributes:
+        image_id: the engine's; empty if it is published.
+        origin: where it is published; None if the engine has it.
+    """
+
+    image_id: str = ""
+    origin: Reference | None = None
+
+
+class PlatformImages(BuiltImage):
+    """An index of images that the engine builds, each for a platform of its own."""
+
+    _images: Mapping[str, _PlatformImage]
+
+    def _make(self) -> str:
+        platforms = self.plan.settings.platforms
+        self.report.step(
+            f"Building {self._context.root} with {self.builder} for {', '.join(platforms)}",
+            prints=True,
+        )
+        numbers = _Numbers()
+
+        def make(platform: str) -> _PlatformImage:
+            origin = self._published(platform)
+            if origin is not None:
+                return _PlatformImage(origin=origin)
+            progress = numbers.of(platform, self.report.building)
+            image_id = self.build(platform, progress)
+            self._check_platform(image_id, platform)
+            return _PlatformImage(image_id=image_id)
+
+        # Base images, context and downloads of one build fill the pauses of another. The classic
+        # builder has one image behind a base's name at a time, of one platform.
+        jobs = self.plan.settings.jobs if self.builder == "buildkit" else 1
+        self._images = dict(side_by_side(make, platforms, jobs))
+        # In the engine, the release's tags name the image that runs there.
+        own = f"{self._engine.os}/{self._engine.arch}" if self._engine else ""
+        return self._images[own].image_id if own in self._images else ""
+
+    def _check_platform(self, image_id: str, platform: str) -> None:
+        """An index must not name an image as what it is not."""
+        from releasetag.engine import images
+
+        built = images.platform_of(self.engine, image_id)
+        if built.split("/") != platform.split("/")[:2]:
+            raise BuildError(
+                f"the engine built for {built} though {platform} was asked for",
+                "build with BuildKit (--builder buildkit), or with buildx",
+            )
+
+    def push(self, reference: Reference) -> str:
+        """Push every platform's image, and put the index under the tag."""
+        repository = reference.repository
+        children = [
+            (platform, self._push_platform(repository, platform, image))
+            for platform, image in self._images.items()
+        ]
+        index = make_index(children, self.labels(self.labels_in_dockerfile()))
+        return self.tools.registries.put_manifest(reference, index)
+
+    def _push_platform(
+        self, repository: Repository, platform: str, image: _PlatformImage
+    ) -> Manifest:
+        registries = self.tools.registries
+        reference = repository.tagged(self._tag_name(platform))
+        if image.origin is not None:
+            registries.copy(image.origin, repository)
+            digest = image.origin.digest
+            manifest = registries.manifest(repository.at(digest))
+            if manifest is not None and registries.digest(reference) != digest:
+                registries.put_manifest(reference, manifest)
+        else:
+            from releasetag.engine import images
+
+            images.tag(self.engine, image.image_id, reference)
+            digest = super().push(reference)
+            manifest = registries.manifest(repository.at(digest))
+        if manifest is None:
+            raise ConflictError(
+                f"{reference} was pushed as {digest} and is not there",
+                "somebody else deletes images there: see who, then run again",
+            )
+        return manifest
+
+    def _published(self, platform: str) -> Reference | None:
+        """Where an earlier run has pushed this platform's image of the same commit.
+
+        Raises:
+            ConflictError: its tag is published from another commit.
+        """
+        if self.plan.settings.overwrite or not self.plan.settings.push:
+            return None
+        for repository in self.plan.repositories:
+            reference = repository.tagged(self._tag_name(platform))
+            there = served(self.tools.registries, reference)
+            if there is None:
+                continue
+            if there.revision == self.plan.release.revision:
+                return repository.at(there.digest)
+            raise ConflictError(
+                f"{reference} is published already, from another commit",
+                "publish a new version, or replace this one with --overwrite",
+            )
+        return None
+
+    def _tag_name(self, platform: str) -> str:
+        return f"{self.plan.exact[0].name}-{platform.replace('/', '-')}"
+
+
+def make_index(children: list[tuple[str, Manifest]], annotations: Mapping[str, str]) -> Manifest:
+    """An index of images; the same images in the same order are the same bytes.
+
+    Args:
+        children: the platform (``linux/arm64``, ``linux/arm/v7``) and the manifest of each.
+        annotations: of the index.
+    """
+    descriptors = []
+    for platform, manifest in children:
+        parts = platform.split("/")
+        named = dict(
+            zip(("architecture", "os", "variant"), (parts[1], parts[0], *parts[2:]), strict=False)
+        )
+        descriptors.append(
+            {
+                "mediaType": manifest.media_type,
+                "digest": manifest.digest,
+                "size": len(manifest.content),
+                "platform": named,
+            }
+        )
+    index = {
+        "schemaVersion": 2,
+        "mediaType": _INDEX,
+        "manifests": descriptors,
+        "annotations": dict(sorted(annotations.items())),
+    }
+    return Manifest(_INDEX, json.dumps(index, separators=(",", ":")).encode())
+
+
+class _Numbers:
+    """Numbers the steps of builds that run side by side, and names them by their platform."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._numbers: dict[tuple[str, int], int] = {}
+
+    def of(
+        self, platform: str, progress: "Callable[[BuildEvent], None]"
+    ) -> "Callable[[BuildEvent], None]":
+        """What the events of a platform's build are told to."""
+        from releasetag.events import StepStarted
+
+        def tell(event: "BuildEvent") -> None:
+            with self._lock:
+                key = (platform, event.number)
+                number = self._numbers.setdefault(key, len(self._numbers) + 1)
+            if isinstance(event, StepStarted):
+                inside = event.name.removeprefix("[")
+                bracket = "" if inside == event.name else inside
+                name = f"[{platform} {bracket}" if bracket else f"[{platform}] {event.name}"
+                progress(replace(event, number=number, name=name))
+            else:
+                progress(replace(event, number=number))
+
+        return tell

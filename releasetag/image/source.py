@@ -1,0 +1,193 @@
+"""What a publish may ask of the image of a release, wherever it comes from."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from releasetag import labels
+from releasetag.credentials import Credentials, find_credentials
+from releasetag.errors import EngineError
+from releasetag.floating import Served
+from releasetag.history import WorkTree, commit_time, origin_url
+from releasetag.plan import Plan
+from releasetag.reference import Reference
+from releasetag.registry import Registries
+
+if TYPE_CHECKING:
+    from releasetag.engine.connect import Engine
+    from releasetag.events import BuildEvent, PushEvent
+
+
+class EngineReport(Protocol):
+    """Told what the engine does, as it happens."""
+
+    def step(self, text: str, *, prints: bool = False) -> None:
+        """A step begins; `text` says which, for a person; in some, others print what they like."""
+
+    def building(self, event: "BuildEvent") -> None:
+        """The engine builds; from several threads where it builds for several platforms."""
+
+    def warn(self, text: str) -> None:
+        """Something that a person should know and the publish can live with."""
+
+    def pushing(self, event: "PushEvent") -> None:
+        """The engine pushes; from several threads."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a publish works with, made by the caller.
+
+    Attributes:
+        connect: finds the engine; called once, when it is needed.
+        registries: the registries' client.
+        find_credentials: who we are at a registry, for the engine.
+        environ: the environment, for secrets, build arguments and gates.
+        clock: seconds, only ever compared.
+    """
+
+    connect: "Callable[[], Engine]"
+    registries: Registries
+    find_credentials: Callable[[str], Credentials | None]
+    environ: Mapping[str, str]
+    clock: Callable[[], float]
+
+
+@contextmanager
+def open_tools(environ: Mapping[str, str]) -> "Iterator[Tools]":
+    """The tools that the environment gives: its engine, and the credentials that docker has."""
+
+    def connect() -> "Engine":
+        from releasetag.engine.connect import connect
+
+        engine = connect(environ)
+        opened.callback(engine.client.close)
+        return engine
+
+    def find(registry: str) -> Credentials | None:
+        return find_credentials(registry, environ)
+
+    with ExitStack() as opened:
+        registries = opened.enter_context(Registries(find, environ))
+        yield Tools(connect, registries, find, environ, time.monotonic)
+
+
+class ImageSource(ABC):
+    """The image of one release: checked first, made once, pushed by the engine.
+
+    A subclass says how it is made; what the engine does with an image that it has is here.
+
+    Attributes:
+        builder: what makes the image, as the JSON names it.
+        engine_error: why there is no engine; it matters only if one is needed.
+        origin: where the image is in a registry, when it is not the engine that has it.
+        pushed: the references that making the image has pushed already.
+    """
+
+    builder: str
+
+    def __init__(self, tree: WorkTree, plan: Plan, tools: Tools, report: EngineReport) -> None:
+        self.tree = tree
+        self.plan = plan
+        self.tools = tools
+        self.report = report
+        self.engine_error: EngineError | None = None
+        self.origin: Reference | None = None
+        self.pushed: tuple[Reference, ...] = ()
+        self._engine: Engine | None = None
+        self._image_id = ""
+
+    def check(self) -> None:
+        """See that the image can be made, without making it.
+
+        Raises:
+            UsageError: it cannot; nothing was done.
+        """
+        try:
+            self._engine = self.tools.connect()
+        except EngineError as error:
+            # A release that is published already needs no engine.
+            self.engine_error = error
+
+    def ready(self) -> None:
+        """See, without making the image, what else `make` would stumble over at once.
+
+        Raises:
+            EngineError: there is no engine.
+            UsageError: what the image is to be made of is not there.
+        """
+        if self.engine_error is not None:
+            raise self.engine_error
+
+    def is_same(self, there: Served) -> bool:  # noqa: ARG002 (what is built now is never it)
+        """Whether what a repository serves is the image that was given."""
+        return False
+
+    def make(self) -> str:
+        """Make the image, and tag it in the engine with the exact tags.
+
+        Returns:
+            The engine's ID of the image; empty if the engine has no one image.
+
+        Raises:
+            EngineError: there is no engine.
+            BuildError: the build failed.
+        """
+        self._image_id = self._make()
+        for repository in self.plan.repositories:
+            for tag in self.plan.exact:
+                self.tag(repository.tagged(tag.name))
+        return self._image_id
+
+    @abstractmethod
+    def _make(self) -> str:
+        """Make the image; gives what `make` gives."""
+
+    def tag(self, reference: Reference) -> None:
+        """Tag the image in the engine, if this run has made it there."""
+        if self._engine is not None and self._image_id:
+            from releasetag.engine import images
+
+            images.tag(self._engine, self._image_id, reference)
+
+    def push(self, reference: Reference) -> str:
+        """Push one of the exact tags by the engine; gives the digest that the registry has."""
+        from releasetag.engine import images
+
+        credentials = self.tools.find_credentials(reference.repository.registry)
+        return images.push(self.engine, reference, credentials, self.report.pushing)
+
+    @property
+    def engine(self) -> "Engine":
+        """The engine.
+
+        Raises:
+            EngineError: there is none.
+        """
+        if self._engine is None:
+            raise self.engine_error or EngineError("no Docker Engine", "start Docker")
+        return self._engine
+
+    def labels(self, in_dockerfile: frozenset[str] = frozenset()) -> dict[str, str]:
+        """The labels of the release's image.
+
+        Args:
+            in_dockerfile: the keys that the Dockerfile sets itself.
+        """
+        plan = self.plan
+        own = labels.release_labels(
+            plan.release,
+            commit_time(self.tree, plan.release.revision),
+            origin_url(self.tree, plan.settings.remote),
+            plan.repositories[0],
+        )
+        given = {key: value or "" for key, value in plan.settings.labels.items()}
+        return labels.merge(own, given, in_dockerfile)
+
+
+def builds(plan: Plan) -> bool:
+    """Whether the image is built from the work tree."""
+    return not (plan.settings.from_image or plan.settings.from_container)
