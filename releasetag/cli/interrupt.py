@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, heard at once wherever the program is."""
+"""Ctrl-C, SIGTERM and a closed terminal, heard at once wherever the program is."""
 
 import signal
 import socket
@@ -7,7 +7,8 @@ import time
 from types import FrameType
 from typing import NoReturn
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# What a terminal sends comes to this program alone: gates have a session of their own.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 # Ignored by default, so that it harms nobody; Go's runtime wakes its threads with it as well.
 _WAKE = signal.SIGURG
@@ -15,7 +16,7 @@ _WAKE_SECONDS = 0.05
 
 
 class Stopped(BaseException):
-    """Ctrl-C or SIGTERM, as an exception in the main thread.
+    """One of these signals, as an exception in the main thread.
 
     Typer ends a program without a word when it sees a KeyboardInterrupt.
     """
@@ -39,7 +40,8 @@ def listen() -> None:
     signal.set_wakeup_fd(tells.detach(), warn_on_full_buffer=False)
     signal.signal(_WAKE, lambda *_: None)
     for number in _SIGNALS:
-        signal.signal(number, _stop)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _stop)
     main = threading.get_ident()
     threading.Thread(target=_wake, args=(told, main), name="signals", daemon=True).start()
 
