@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Protocol
@@ -19,9 +19,10 @@ from typing import Protocol
 import pytest
 
 from releasetag.config import Settings
-from tests.conftest import Run, StartRegistry
+from tests.conftest import Run, StartProxy, StartRegistry
 from tests.support.certificates import make_authority, make_server_identity
 from tests.support.engine import Engine
+from tests.support.fault import Answer
 from tests.support.git import GitRepository
 from tests.support.http_server import QuietHTTPServer
 from tests.support.image import scratch_files
@@ -74,6 +75,74 @@ def test_every_output_is_one_that_publish_writes(
     written = re.findall(r"^([a-z-]+)<<end_", file.read_text(), re.MULTILINE)
     given = re.findall(r"value: \$\{\{ steps\.publish\.outputs\.([a-z-]+) \}\}", ACTION)
     assert written == given == names("outputs")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A publish that fails, and the tags that it has published by then."""
+
+    code: int
+    tags: tuple[str, ...] = ()
+    refused: str = "no request"
+    files: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Failure(4),
+        Failure(4, settings={"RELEASETAG_DRY_RUN": "true"}),
+        Failure(7, files={"Dockerfile": "FROM scratch\nCOPY missing /\n"}),
+        Failure(8, ("1.2.3", "1.2"), refused="PUT .*/manifests/latest"),
+        Failure(10, ("1.2.3",), settings={"RELEASETAG_GATES": "false"}),
+    ],
+    ids=["conflict", "conflict in a dry run", "build", "push", "gate"],
+)
+def test_a_step_that_fails_says_what_is_and_what_was_not_done(
+    failure: Failure,
+    run: Run,
+    registry: RegistryServer,
+    start_proxy: StartProxy,
+    git_repository: GitRepository,
+    tmp_path: Path,
+) -> None:
+    def refuse(_index: int, method: str, path: str) -> Answer | None:
+        return Answer(400) if re.match(failure.refused, f"{method} {path}") else None
+
+    release(git_repository, **failure.files)
+    image = f"{start_proxy(registry, refuse).address}/acme/app"
+    if failure.code == 4:
+        revision = {"org.opencontainers.image.revision": "another commit"}
+        registry.put_image("acme/app", "1.2.3", revision)
+    output, summary = tmp_path / "output", tmp_path / "summary"
+    page = {"GITHUB_OUTPUT": str(output), "GITHUB_STEP_SUMMARY": str(summary)}
+
+    done = run(
+        *("publish", "--image", image, "--json"),
+        cwd=git_repository.path,
+        env={"GITHUB_ACTIONS": "true", **page, **failure.settings},
+    )
+
+    assert done.returncode == failure.code, done
+    error = done.json["error"]
+    references = [f"{image}:{tag}" for tag in failure.tags]
+    assert done.json["references"] == references
+    outputs = dict(
+        re.findall(r"^([a-z-]+)<<(?:end_\w+)\n(.*?)\n?end_\w+$", output.read_text(), re.M | re.S)
+    )
+    assert outputs["tags"].split() == references
+    assert outputs["tag-names"].split() == list(failure.tags)
+    assert json.loads(outputs["json"]) == done.json
+    first, *_ = lines = summary.read_text().splitlines()
+    assert re.sub(r"\\(.)", r"\1", first) == f"**error:** {error['message']}"
+    decisions = dict(re.findall(r"^\| `\S+:([^`:]+)` \| ([a-z ]+) \|", "\n".join(lines), re.M))
+    assert {tag for tag, decision in decisions.items() if decision == "pushed"} == set(failure.tags)
+    assert set(decisions.values()) <= {"pushed", "failed", "not done"}
+    assert set(decisions) == {"1.2.3", "1.2", "latest"}
+    annotations = re.findall(r"^::error title=(.*?)::(.*)$", done.stderr, re.M)
+    escaped = f"{error['message']}\n{error['hint']}".replace("%", "%25").replace("\n", "%0A")
+    assert annotations == [(f"releasetag%3A {error['kind']}", escaped)]
 
 
 # Under act ----------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def init(
     """
     from releasetag.errors import UsageError
     from releasetag.history import open_work_tree, origin_url
-    from releasetag.report.json import SCHEMA, dumps
+    from releasetag.report.json import format_object
 
     tree = open_work_tree(path, os.environ)
     files = {
@@ -74,7 +74,7 @@ def init(
         if not (quiet or json):
             print(f"wrote {name}")
     if json:
-        print(dumps({"schema": SCHEMA, "written": [str(f.relative_to(tree.root)) for f in files]}))
+        print(format_object({"written": [str(f.relative_to(tree.root)) for f in files]}), end="")
     return 0
 
 

@@ -106,17 +106,12 @@ def _ask(username: str | None, *, password_stdin: bool) -> tuple[str, str]:
 
 
 def _tell(told: dict[str, str | bool], said: str, json: bool, quiet: bool) -> None:
-    from releasetag.report.console import people_console
-    from releasetag.report.json import SCHEMA, dumps
+    from releasetag.report.json import format_object
+    from releasetag.report.messages import Messages
 
     if json:
-        print(dumps({"schema": SCHEMA, **told}))
+        print(format_object(told), end="")
     elif not quiet:
-        people_console(stderr=False).print(said, soft_wrap=True)
+        print(said)
     if os.environ.get("DOCKER_AUTH_CONFIG"):
-        from releasetag.report.console import print_warning
-
-        print_warning(
-            people_console(stderr=True),
-            "DOCKER_AUTH_CONFIG is set and counts before what is stored",
-        )
+        Messages(os.environ).warning("DOCKER_AUTH_CONFIG is set and counts before what is stored")

@@ -31,14 +31,15 @@ def promote(
     from releasetag.errors import InterruptError, ReleasetagError
     from releasetag.floating import Published
     from releasetag.promote import plan_promotion, promote_release
-    from releasetag.report.console import people_console, print_promotion, print_warning
-    from releasetag.report.json import dumps, error_object, promote_object
+    from releasetag.report.formats import choose_format
+    from releasetag.report.messages import Messages
+    from releasetag.report.record import PromoteResult
 
     picks = tuple(shared.tags or ())
     tree, configuration = prepare(replace(shared, tags=None), {})
     settings, wanted = component_of(configuration, version)
-    people = people_console(stderr=True)
-    history = history_of(tree, settings, lambda text: print_warning(people, text))
+    messages = Messages(os.environ)
+    history = history_of(tree, settings, messages.warning)
     release = next(
         (known for known in history if str(known.version) == str(wanted.version)), wanted
     )
@@ -59,17 +60,9 @@ def promote(
             said = "what was moved is listed above" if done else "nothing was moved"
             hint = "run again: it goes on where this stopped"
             failure = InterruptError(f"interrupted: {said}", hint, stop.signal_number)
-    if shared.json:
-        told = promote_object(release, moves, done)
-        print(dumps(told | ({"error": error_object(failure)} if failure else {})))
-    elif not shared.quiet:
-        print_promotion(people_console(stderr=False), release, moves, done)
-    else:
-        named = [item.reference for item in done if item.status in {"pushed", "unchanged"}]
-        print("".join(f"{reference}\n" for reference in named), end="")
+    result = PromoteResult(release, moves, tuple(done), failure)
+    print(choose_format(json=shared.json, quiet=shared.quiet).format_promote(result), end="")
     if failure is not None:
-        from releasetag.report.console import print_error
-
-        print_error(people, failure)
+        messages.error(failure)
         return failure.exit_code
     return 0

@@ -1,7 +1,7 @@
-"""What a person sees, on a terminal and in a log.
+"""Results as tables, for a terminal or a log.
 
-All text goes out as it is, never as markup: names of tags and messages of registries are
-somebody else's.
+All text is printed as it is, never as markup: names of tags and messages of registries come from
+elsewhere.
 """
 
 from collections.abc import Iterable
@@ -11,22 +11,16 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from releasetag.errors import BuildError, ReleasetagError
+from releasetag.report.record import Row
 from releasetag.report.workflow import without_commands
 from releasetag.text import printable
 
 # Types alone: a plan pays for no registry's client.
 if TYPE_CHECKING:
-    from releasetag.floating import Published
     from releasetag.plan import Plan
-    from releasetag.promote import Promotion
     from releasetag.publish import Build
-    from releasetag.report.record import Record
+    from releasetag.report.record import PromoteResult, PublishResult
     from releasetag.verify import VerifiedRepository, VerifiedTag
-    from releasetag.version import Release
-
-Row = tuple[str, str, str]
-"""What is done, to what, and why; the last may be empty."""
 
 _STYLES = {
     "push": "green",
@@ -39,166 +33,149 @@ _STYLES = {
     "drift": "red",
     "failed": "red",
     "missing": "red",
+    "not done": "red",
     "skip": "dim",
     "unpublished": "dim",
 }
 
-# Columns that a reason needs at least to stand beside the name and not below it.
+# The least columns for a reason beside its name; with fewer it stands below.
 _LEAST = 30
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Leave it to the command line, where rich would end the program with exit code 1."""
-        raise  # noqa: PLE0704 (called while the BrokenPipeError is handled)
-
-
-def people_console(*, stderr: bool) -> Console:
-    """A console that prints what it is given: no markup, no emoji, no guessed colours."""
-    return _Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+def open_console(*, stderr: bool) -> Console:
+    """Return a console that prints text as it is: no markup, no emoji, no guessed colours."""
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
 def is_live(console: Console) -> bool:
-    """Whether somebody looks at it, so that lines can be folded and drawn again.
+    """Whether the console is a terminal, on which lines can be folded and redrawn.
 
     FORCE_COLOR makes rich take any log for a terminal: colours do no harm there.
     """
     return console.file.isatty() and not console.is_dumb_terminal
 
 
-# Tables -------------------------------------------------------------------------------------------
+class Tables:
+    """Format results as tables, in the width and the colours of a console."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def format_plan(self, plan: "Plan") -> str:
+        """Format a plan: which tags move, which stay, and why."""
+        release, count = plan.release, len(plan.history)
+        known = f"{count} release{'s' * (count != 1)} known ({plan.git_tags.source})"
+        headline = (
+            f"{release.git_tag} at {release.revision[:7]}: version {release.version}, {known}"
+        )
+        tags = self._table(Row(tag.action, tag.name, reason=tag.reason) for tag in plan.tags)
+        repositories = _repositories(plan)
+        return self._render(
+            Text(headline, "bold"),
+            Text(),
+            *tags,
+            *([Text()] if repositories else []),
+            *repositories,
+        )
+
+    def format_publish(self, result: "PublishResult") -> str:
+        """Format what became of every tag, and why; in a dry run, what would."""
+        plan, build = result.plan, result.build
+        if plan is None:
+            return ""
+        lines = []
+        if build is not None and plan.settings.dry_run:
+            lines = self._digest(f"dry run: would {_action(plan, build)}", build.digest)
+        elif build is not None and build.digest:
+            done = "reused" if build.reused else "published"
+            lines = self._digest(f"{plan.release.git_tag} {done} as", build.digest)
+        elif build is not None and build.image_id:
+            lines = self._digest(f"{plan.release.git_tag} built as", build.image_id)
+        lines += self._table(result.rows)
+        if plan.settings.dry_run:
+            lines += _repositories(plan)
+        return self._render(*lines)
+
+    def format_verify(self, repositories: "Iterable[VerifiedRepository]") -> str:
+        """Format what every tag names and should name."""
+        lines = []
+        for each in repositories:
+            rows = [Row(tag.status, tag.name, reason=_comparison(tag)) for tag in each.tags]
+            lines += [Text(str(each.repository), "bold"), *self._table(rows)]
+            if not rows:
+                lines.append(Text("  no release is known"))
+        return self._render(*lines)
+
+    def format_promote(self, result: "PromoteResult") -> str:
+        """Format what became of every floating tag; in a dry run, what would."""
+        version = result.release.version
+        became = {item.reference: item for item in result.items}
+        rows = []
+        for each in result.moves:
+            name = str(each.reference)
+            if item := became.get(each.reference):
+                rows.append(Row(item.status, name, reason=item.reason or item.error))
+            elif result.error is not None:
+                rows.append(Row("not done", name))
+            elif each.digest == each.manifest.digest:
+                rows.append(Row("unchanged", name, reason=f"names {version}"))
+            elif each.digest:
+                rows.append(Row("push", name, reason=f"names {each.now or each.digest} now"))
+            else:
+                rows.append(Row("push", name, reason="is missing"))
+        dry = "" if became or result.error else "dry run: would "
+        return self._render(Text(f"{dry}promote {version}", "bold"), *self._table(rows))
+
+    def _render(self, *lines: Text) -> str:
+        with self._console.capture() as printed:
+            for line in lines:
+                self._console.print(line, soft_wrap=True)
+        return printed.get()
+
+    def _table(self, rows: Iterable[Row]) -> list[Text]:
+        """Align rows; on a terminal, fold reasons into their column.
+
+        Not by rich's grid: there a long name without a reason narrows the column of all reasons,
+        and a reason cannot stand below its name.
+        """
+        shown = [row._replace(reason=without_commands(printable(row.reason))) for row in rows]
+        first = max((len(row.decision) for row in shown), default=0) + 4
+        second = max((cell_len(row.name) for row in shown if row.reason), default=0) + 2
+        lines = []
+        for row in shown:
+            style = _STYLES.get(row.decision, "")
+            line = Text.assemble((f"  {row.decision:<{first - 2}}", style), row.name)
+            if row.reason:
+                line.append(self._reason(row, first, second), "dim")
+            lines.append(line)
+        return lines
+
+    def _reason(self, row: Row, first: int, second: int) -> str:
+        """A reason beside its name, or below where there is too little room."""
+        room = self._console.width - first - second
+        padding = " " * (second - cell_len(row.name))
+        if not is_live(self._console) or cell_len(row.reason) <= room:
+            return padding + row.reason
+        is_beside = room >= _LEAST
+        indent = first + (second if is_beside else 2)
+        folded = Text(row.reason).wrap(self._console, max(self._console.width - indent, 10))
+        line_break = f"\n{' ' * indent}"
+        text = line_break.join(line.plain.rstrip() for line in folded)
+        return (padding if is_beside else line_break) + text
+
+    def _digest(self, text: str, digest: str) -> list[Text]:
+        """A line with a digest, which stands below where it would be folded."""
+        line = without_commands(f"{text} {digest}".rstrip())
+        if is_live(self._console) and cell_len(line) > self._console.width:
+            return [Text(text, "bold"), Text(f"  {digest}", "bold")]
+        return [Text(line, "bold")]
 
 
-def print_plan(console: Console, plan: "Plan") -> None:
-    """Print a plan: what moves, what stays, and why."""
-    _print(console, _headline(plan), "bold")
-    _print(console)
-    print_rows(console, ((t.action, t.name, t.reason) for t in plan.tags))
-    if plan.repositories:
-        _print(console)
-        _print_repositories(console, plan)
+def _repositories(plan: "Plan") -> list[Text]:
+    return [Text(f"  to {repository}") for repository in plan.repositories]
 
 
-def print_publish(console: Console, record: "Record") -> None:
-    """Print what became of every tag, and why."""
-    plan, build = record.plan, record.build
-    if plan is None:
-        return
-    if build is not None and build.digest:
-        done = "reused" if build.reused else "published"
-        _print_digest(console, f"{plan.release.git_tag} {done} as", build.digest)
-    elif build is not None and build.image_id:
-        _print_digest(console, f"{plan.release.git_tag} built as", build.image_id)
-    rows: list[Row] = [(i.status, str(i.reference), i.reason or i.error) for i in record.items]
-    if build is not None and not plan.settings.push:
-        rows += [("tagged", str(reference), "") for reference in plan.references]
-    rows += [(t.action, t.name, t.reason) for t in plan.tags if t.action != "push"]
-    print_rows(console, rows)
-
-
-def print_dry_run(console: Console, record: "Record") -> None:
-    """Print what a publish would do."""
-    plan, build = record.plan, record.build
-    if plan is None or build is None:
-        return
-    _print_digest(console, f"dry run: would {_doing(plan, build)}", build.digest)
-    print_rows(console, ((t.action, t.name, t.reason) for t in plan.tags))
-    _print_repositories(console, plan)
-
-
-def print_references(console: Console, record: "Record") -> None:
-    """Print what names the release now, a reference a line: all that a quiet publish says."""
-    plan = record.plan
-    if plan is None or plan.settings.dry_run:
-        return
-    named = [item.reference for item in record.items if item.status in {"pushed", "unchanged"}]
-    for reference in named if plan.settings.push else plan.references:
-        _print(console, str(reference))
-
-
-def print_verified(
-    console: Console, verified: "Iterable[VerifiedRepository]", *, quiet: bool
-) -> None:
-    """Print what every repository serves, or if quiet only what is not as it should be."""
-    for each in verified:
-        rows = [
-            (tag.status, tag.name, _why_verified(tag))
-            for tag in each.tags
-            if not quiet or tag.status in {"drift", "missing"}
-        ]
-        if quiet and not rows:
-            continue
-        _print(console, str(each.repository), "bold")
-        print_rows(console, rows)
-        if not rows:
-            _print(console, "  no release is known")
-
-
-def print_promotion(
-    console: Console, release: "Release", moves: "Iterable[Promotion]", done: "Iterable[Published]"
-) -> None:
-    """Print what became of every floating tag; in a dry run, what would."""
-    became = {item.reference: item for item in done}
-    rows: list[Row] = []
-    for each in moves:
-        item = became.get(each.reference)
-        if item is not None:
-            rows.append((item.status, str(each.reference), item.reason or item.error))
-        elif each.digest == each.manifest.digest:
-            rows.append(("unchanged", str(each.reference), f"names {release.version}"))
-        else:
-            named = f"names {each.now or each.digest} now" if each.digest else "is not there yet"
-            rows.append(("push", str(each.reference), named))
-    said = f"promote {release.version}"
-    _print(console, said if became else f"dry run: would {said}", "bold")
-    print_rows(console, rows)
-
-
-def print_rows(console: Console, rows: Iterable[Row]) -> None:
-    """Print a table; on a terminal, reasons are folded into their column, never cut."""
-    known = [(word, name, _shown(why)) for word, name, why in rows]
-    first = max((len(word) for word, _, _ in known), default=0) + 4
-    second = max((cell_len(name) for _, name, why in known if why), default=0) + 2
-    for word, name, why in known:
-        line = Text.assemble((f"  {word:<{first - 2}}", _STYLES.get(word, "")), name)
-        if why:
-            line.append(_reason(console, name, why, first, second), "dim")
-        console.print(line, soft_wrap=True)
-
-
-def _reason(console: Console, name: str, why: str, first: int, second: int) -> str:
-    """A reason beside its name, or below where there is too little room."""
-    room = console.width - first - second
-    if not is_live(console) or cell_len(why) <= room:
-        return f"{' ' * (second - cell_len(name))}{why}"
-    beside = room >= _LEAST
-    indent = first + (second if beside else 2)
-    lines = Text(why).wrap(console, max(console.width - indent, 10))
-    text = f"\n{' ' * indent}".join(line.plain.rstrip() for line in lines)
-    before = " " * (second - cell_len(name)) if beside else f"\n{' ' * indent}"
-    return before + text
-
-
-def _headline(plan: "Plan") -> str:
-    release, count = plan.release, len(plan.history)
-    known = f"{count} release{'s' * (count != 1)} known ({plan.git_tags.source})"
-    return f"{release.git_tag} at {release.revision[:7]}: version {release.version}, {known}"
-
-
-def _print_digest(console: Console, said: str, digest: str) -> None:
-    """A digest is long: where it would be folded, it stands on a line of its own."""
-    line = f"{said} {digest}".rstrip()
-    if is_live(console) and cell_len(line) > console.width:
-        line = f"{said}\n  {digest}"
-    _print(console, line, "bold")
-
-
-def _print_repositories(console: Console, plan: "Plan") -> None:
-    for repository in plan.repositories:
-        _print(console, f"  to {repository}")
-
-
-def _doing(plan: "Plan", build: "Build") -> str:
+def _action(plan: "Plan", build: "Build") -> str:
     if build.reused:
         return "reuse the published image"
     if plan.settings.from_image:
@@ -208,46 +185,12 @@ def _doing(plan: "Plan", build: "Build") -> str:
     return f"build with {build.builder}"
 
 
-def _why_verified(tag: "VerifiedTag") -> str:
+def _comparison(tag: "VerifiedTag") -> str:
     match tag.status:
         case "ok":
             return f"names {tag.expected}"
         case "drift":
             return f"names {tag.actual} and should name {tag.expected}"
         case "missing":
-            return f"is not there and should name {tag.expected}"
+            return f"is missing and should name {tag.expected}"
     return f"the image of {tag.expected} was never pushed"
-
-
-# Lines --------------------------------------------------------------------------------------------
-
-
-def print_error(console: Console, error: ReleasetagError, *, with_log: bool = True) -> None:
-    """Print an error in two lines, behind the end of the log if a build failed.
-
-    Args:
-        with_log: whether that log was not printed whole a moment ago.
-    """
-    if isinstance(error, BuildError) and with_log:
-        for line in error.log:
-            _print(console, f"  | {line}", "dim")
-    # Two lines are two lines: a terminal folds them, and a program can count on them.
-    _print_marked(console, "error: ", "bold red", error.message)
-    _print_marked(console, "hint: ", "bold", error.hint)
-
-
-def print_warning(console: Console, text: str) -> None:
-    """Print what a person should know and the command can live with."""
-    _print_marked(console, "warning: ", "bold yellow", text)
-
-
-def _print_marked(console: Console, mark: str, style: str, text: str) -> None:
-    console.print(Text.assemble((mark, style), _shown(text, 2000)), soft_wrap=True)
-
-
-def _print(console: Console, text: str = "", style: str = "") -> None:
-    console.print(Text(without_commands(text), style), soft_wrap=True)
-
-
-def _shown(text: str, limit: int = 300) -> str:
-    return without_commands(printable(text, limit))
