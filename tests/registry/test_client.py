@@ -6,14 +6,18 @@ they are put between (see parts.Faulty).
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from releasetag.errors import AuthError, PushError, ReleasetagError
 from releasetag.reference import Repository
-from releasetag.registry import Registries
+from releasetag.registry import Manifest, Registries
 from tests.conftest import StartRegistry
 from tests.support.fake_registry import (
     Fault,
@@ -26,7 +30,8 @@ from tests.support.fake_registry import (
     image,
     open_registries,
 )
-from tests.support.registry import RegistryServer
+from tests.support.registry import IMAGE_MANIFEST, RegistryServer
+from tests.support.scripted import Answer, Asked, MemoryRegistry, refusal, scripted
 
 TRANSIENT: dict[str, Fault] = {
     **{str(status): answers(status) for status in (408, 429, 500, 502, 503, 504)},
@@ -305,3 +310,88 @@ def test_no_more_of_an_error_is_read_than_is_of_use() -> None:
     with open_registries(transport=network) as registries, pytest.raises(PushError):
         registries.manifest(REPOSITORY.tagged("1"))
     assert read <= 64 * 1024 + 1024
+
+
+HEADERS = (
+    "Content-Length",
+    "Content-Type",
+    "Date",
+    "Docker-Content-Digest",
+    "Link",
+    "Location",
+    "Retry-After",
+    "Set-Cookie",
+    "Transfer-Encoding",
+    "WWW-Authenticate",
+    "X-Nobody-Asked",
+)
+VALUES = st.sampled_from(
+    [
+        b"",
+        b"\xff\xfe",
+        "é".encode(),
+        "é".encode("latin-1"),
+        b"0",
+        b"-1",
+        b"1e9",
+        b"99999999999999999999",
+        "²".encode(),
+        b"Wed, 21 Oct 99999 07:28:00 GMT",
+        b'Bearer realm="http://127.0.0.1:1/\xe9",service="\xff",scope="\xe9"',
+        b'Bearer realm="https://\xff/t"',
+        b"Basic \xff",
+        b'</v2/\xff>; rel="next"',
+        b"http://\xff/",
+        b"https://xn--a/",
+        b"https://" + b"a" * 300 + b"/",
+        b"//[",
+        b"\xe9=\xe9; path=\xff",
+        b"chunked",
+        b"identity, \xff",
+    ]
+) | st.binary(max_size=40).map(lambda value: re.sub(rb"[\r\n\0]", b"", value))
+ANSWERS = st.fixed_dictionaries(
+    {
+        "status": st.none() | st.sampled_from([200, 201, 202, 204, 302, 307, 400, 401, 404, 503]),
+        "headers": st.lists(st.tuples(st.sampled_from(HEADERS), VALUES), max_size=3),
+        "body": st.none() | st.binary(max_size=40) | st.just(b"[" * 3000),
+    }
+)
+
+
+@settings(max_examples=60)
+@given(st.dictionaries(st.integers(0, 16), ANSWERS, min_size=1, max_size=4))
+@example(
+    {
+        n: {"status": None, "headers": [(h, b"\xff") for h in HEADERS[1:6]], "body": None}
+        for n in range(16)
+    }
+)
+def test_no_answer_is_an_internal_error(changes: dict[int, dict[str, Any]]) -> None:
+    memory = MemoryRegistry(mount=lambda _: refusal(405))
+    name = memory.put_image(b"layer")
+
+    def answer(asked: Asked) -> Answer:
+        usual = memory(asked)
+        change = changes.get(len(server.asked))
+        if change is None:
+            return usual
+        return Answer(
+            usual.status if change["status"] is None else change["status"],
+            usual.body if change["body"] is None else change["body"],
+            (*usual.headers, *change["headers"]),
+        )
+
+    with scripted(answer) as server, open_registries() as registries:
+        new = Repository(server.address, "acme/new")
+        image = Manifest(IMAGE_MANIFEST, memory.held["acme/app"][name])
+        for act in (
+            lambda: registries.copy(server.repository.at(name), new),
+            lambda: registries.put_manifest(new.tagged("1"), image),
+            lambda: registries.digest(server.repository.at(name), denied_is_absent=True),
+            lambda: registries.image_config(server.repository, image),
+            lambda: registries.missing(server.repository, image),
+            lambda: registries.tags(server.repository),
+        ):
+            with suppress(AuthError, PushError):
+                act()

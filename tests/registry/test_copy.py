@@ -2,15 +2,22 @@
 
 import hashlib
 import json
+import threading
+from collections import Counter
+from collections.abc import Callable
 from typing import Literal
 
 import httpx
 import pytest
 
-from releasetag.errors import PushError
+from releasetag.errors import AuthError, PushError
 from releasetag.reference import Repository
+from releasetag.registry import BrokenImageError
 from tests.conftest import StartRegistry
 from tests.support.fake_registry import (
+    Faulty,
+    Waits,
+    answers,
     at,
     blob,
     child,
@@ -21,10 +28,17 @@ from tests.support.fake_registry import (
     open_registries,
 )
 from tests.support.registry import RegistryServer
+from tests.support.scripted import (
+    Answer,
+    Asked,
+    MemoryRegistry,
+    Scripted,
+    refusal,
+    scripted,
+    with_location,
+)
 
 Auth = Literal["htpasswd", "token"]
-
-NOWHERE = "sha256:" + "0" * 64
 
 
 def layer(name: str) -> bytes:
@@ -155,3 +169,253 @@ def test_a_blob_is_never_held_in_memory(
         tracemalloc.stop()
     assert second_registry.digest("acme/app", expected) == expected
     assert peak < size / 4
+
+
+def delete_blob(registry: RegistryServer, path: str, name: str) -> None:
+    url = f"{registry.url}/v2/{path}/blobs/{name}"
+    httpx.delete(url, trust_env=False).raise_for_status()
+
+
+def test_what_is_missing_of_an_image_that_is_there_is_repaired(
+    registry: RegistryServer, second_registry: RegistryServer
+) -> None:
+    expected = multi_platform(registry)
+    children = [child(registry, "acme/app", name)["digest"] for name in ("arm64", "attestation")]
+    gone = [digest(layer("amd64")), *map(str, children)]
+    with open_registries() as registries:
+        registries.copy(at(registry).at(expected), at(second_registry))
+        manifest = registries.manifest(at(second_registry).at(expected))
+        assert manifest is not None
+        assert registries.missing(at(second_registry), manifest) == []
+        delete_blob(second_registry, "acme/app", gone[0])
+        for each in gone[1:]:
+            second_registry.delete("acme/app", each)
+        missing = registries.missing(at(second_registry), manifest)
+        assert sorted(each.digest for each in missing) == sorted(gone)
+        registries.copy(at(registry).at(expected), at(second_registry))
+        assert registries.missing(at(second_registry), manifest) == missing
+        before = len(second_registry.requests())
+        registries.copy(at(registry).at(expected), at(second_registry), repair=True)
+        assert registries.missing(at(second_registry), manifest) == []
+    puts = [line for line in second_registry.requests()[before:] if line.startswith("PUT")]
+    assert len(puts) == len(gone)
+
+
+def test_a_repair_of_what_is_whole_changes_nothing(
+    registry: RegistryServer, second_registry: RegistryServer
+) -> None:
+    expected = multi_platform(registry)
+    with open_registries() as registries:
+        registries.copy(at(registry).at(expected), at(second_registry))
+        before = len(second_registry.requests())
+        registries.copy(at(registry).at(expected), at(second_registry), repair=True)
+    assert {line.split()[0] for line in second_registry.requests()[before:]} == {"HEAD"}
+
+
+def test_blobs_are_copied_four_at_a_time_with_one_token(
+    registry: RegistryServer, start_registry: StartRegistry
+) -> None:
+    target = start_registry(auth="token")
+    assert target.token_server is not None
+    layers = [layer(str(number)) for number in range(7)]
+    expected = image(registry, "acme/app", "1", *layers, layers[0])
+    network = httpx.HTTPTransport(trust_env=False)
+    together = threading.Barrier(4)  # nobody gets on before four are there
+    lock, running, most = threading.Lock(), 0, 0
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal running, most
+        if request.method != "PUT" or "uploads" not in request.url.path:
+            return network.handle_request(request)
+        with lock:
+            running += 1
+            most = max(most, running)
+        together.wait(20)
+        try:
+            return network.handle_request(request)
+        finally:
+            with lock:
+                running -= 1
+
+    with open_registries(target, transport=httpx.MockTransport(answer)) as registries:
+        registries.copy(at(registry).tagged("1"), at(target))
+    assert target.digest("acme/app", expected) == expected
+    assert most == 4
+    uploads = [line.partition("/uploads/")[2] for line in target.requests() if "PUT" in line]
+    assert len([line for line in uploads if line]) == 8
+    asked = Counter(request.scopes for request in target.token_server.requests)
+    assert asked == {("repository:acme/app:pull,push",): 1}
+
+
+def copied(server: Scripted, name: str, waits: Waits | None = None) -> None:
+    """Copy acme/app@NAME to acme/new."""
+    with open_registries(sleep=waits) as registries:
+        registries.copy(server.repository.at(name), Repository(server.address, "acme/new"))
+
+
+@pytest.mark.parametrize(
+    "before", [refusal(401), refusal(403, "DENIED"), refusal(404), refusal(404, "NAME_UNKNOWN")]
+)
+def test_a_repository_that_is_not_there_yet_is_made_by_the_push(before: Answer) -> None:
+    memory = MemoryRegistry(before, mount=lambda _: refusal(403, "DENIED"))
+    name = memory.put_image(b"layer")
+    with scripted(memory) as server:
+        copied(server, name)
+    assert memory.held["acme/new"] == memory.held["acme/app"]
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [(refusal(401), AuthError), (refusal(403), AuthError), (refusal(404), PushError)],
+)
+def test_a_repository_that_is_not_made_by_the_push_is_an_error(
+    start: Answer, expected: type[Exception]
+) -> None:
+    memory = MemoryRegistry(mount=lambda _: start, start=lambda _: start)
+    name = memory.put_image()
+    with scripted(memory) as server, pytest.raises(expected, match=f"answered {start.status}"):
+        copied(server, name)
+    assert Counter(server.lines)["POST /v2/acme/new/blobs/uploads/"] == 2
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 501])
+def test_where_mounting_is_refused_the_blob_is_uploaded(status: int) -> None:
+    memory = MemoryRegistry(mount=lambda _: refusal(status))
+    name = memory.put_image(b"layer")
+    with scripted(memory) as server:
+        copied(server, name)
+    assert memory.held["acme/new"] == memory.held["acme/app"]
+
+
+@pytest.mark.parametrize(("location", "starts"), [(True, 1), (False, 2)])
+def test_where_mounting_starts_an_upload_it_is_used(location: bool, starts: int) -> None:
+    memory = MemoryRegistry(mount=lambda url: with_location(url) if location else Answer(202))
+    name = memory.put_image()
+    with scripted(memory) as server:
+        copied(server, name)
+    assert memory.held["acme/new"] == memory.held["acme/app"]
+    assert Counter(server.lines)["POST /v2/acme/new/blobs/uploads/"] == starts
+
+
+@pytest.mark.parametrize(
+    ("location", "expected"),
+    [
+        ("{url}", "/v2/acme/new/blobs/uploads/7?state=a%2Bb+c%3D&digest="),
+        ("http://{host}{url}", "/v2/acme/new/blobs/uploads/7?state=a%2Bb+c%3D&digest="),
+        ("//{host}/up", "/up?digest="),
+        ("8?x=1", "/v2/acme/new/blobs/uploads/8?x=1&digest="),
+        ("?x=1", "/v2/acme/new/blobs/uploads/?x=1&digest="),
+        ("/up?", "/up?digest="),
+        ("/up#here", "/up?digest="),
+        ("/up?a=é", "/up?a=%C3%A9&digest="),
+        (b"/up?a=\xe9", "/up?a=%E9&digest="),
+        (b"/\xff\xfe", "/%FF%FE?digest="),
+    ],
+)
+def test_a_blob_is_uploaded_to_the_very_address_that_the_registry_gives(
+    location: str | bytes, expected: str
+) -> None:
+    targets: list[str] = []
+
+    def start(url: str) -> Answer:
+        if isinstance(location, bytes):
+            return with_location(location)
+        return with_location(location.format(url=url, host=server.address))
+
+    memory = MemoryRegistry(mount=lambda _: refusal(405), start=start)
+    name = memory.put_image()
+
+    def answer(asked: Asked) -> Answer:
+        if asked.line.startswith("PUT") and "manifests" not in asked.line:
+            targets.append(asked.target)
+            memory.held.setdefault("acme/new", {})[digest(asked.body)] = asked.body
+            return Answer(201)
+        return memory(asked)
+
+    with scripted(answer) as server:
+        copied(server, name)
+    assert targets == [expected + digest(b"{}").replace(":", "%3A")]
+
+
+@pytest.mark.parametrize("location", [None, "", "http://[/", "https://x:port/", "file:///etc/x"])
+def test_an_upload_without_an_address_is_an_error_at_once(location: str | None) -> None:
+    waits = Waits()
+    memory = MemoryRegistry(
+        mount=lambda _: refusal(405),
+        start=lambda _: Answer(202) if location is None else with_location(location),
+    )
+    name = memory.put_image()
+    with scripted(memory) as server, pytest.raises(PushError, match=r"cannot copy .*acme/app@"):
+        copied(server, name, waits)
+    assert waits.seconds == []
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_upload_that_is_lost_is_started_again_once(status: int, times: int) -> None:
+    lost = iter([refusal(status)] * times)
+    memory = MemoryRegistry(mount=lambda _: refusal(405), upload=lambda _: next(lost, None))
+    name = memory.put_image()
+    with scripted(memory) as server:
+        if times == 1:
+            copied(server, name)
+            assert memory.held["acme/new"] == memory.held["acme/app"]
+        else:
+            with pytest.raises((AuthError, PushError), match=f"answered {status}"):
+                copied(server, name)
+    starts = [asked for asked in server.asked if "POST" in asked.line and not asked.query]
+    assert len(starts) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda held, name: held.pop(name), "answered 404|does not have it"),
+        (lambda held, name: held.update({name: b"other"}), "other bytes"),
+        (lambda held, name: held.update({name: held[name] + b"more"}), "other bytes"),
+        (lambda held, name: held.update({name: held[name][:-1]}), "other bytes"),
+        (lambda held, name: held.update({name: b""}), "other bytes"),
+    ],
+)
+@pytest.mark.parametrize("what", [b"layer", b"{}"])
+def test_what_is_wrong_at_the_source_is_a_broken_image_and_goes_nowhere(
+    change: Callable[[dict[str, bytes], str], object], words: str, what: bytes
+) -> None:
+    waits = Waits()
+    memory = MemoryRegistry(mount=lambda _: refusal(405))
+    name = memory.put_image(b"layer")
+    change(memory.held["acme/app"], digest(what))
+    with scripted(memory) as server, pytest.raises(BrokenImageError, match=words):
+        copied(server, name, waits)
+    assert waits.seconds == []
+    assert name not in memory.held.get("acme/new", {})
+    assert digest(what) not in memory.held.get("acme/new", {})
+
+
+def test_a_child_that_is_missing_at_the_source_is_a_broken_image(
+    registry: RegistryServer, second_registry: RegistryServer
+) -> None:
+    expected = multi_platform(registry)
+    registry.delete("acme/app", str(child(registry, "acme/app", "arm64")["digest"]))
+    with open_registries() as registries, pytest.raises(BrokenImageError, match="does not have it"):
+        registries.copy(at(registry).at(expected), at(second_registry))
+
+
+@pytest.mark.parametrize("status", [400, 403, 405, 501])
+def test_where_head_is_refused_blobs_are_looked_for_by_get(
+    registry: RegistryServer, second_registry: RegistryServer, status: int
+) -> None:
+    expected = image(registry, "acme/app", "1", b"layer", b"there")
+    blob(second_registry, "acme/app", b"there")
+    before = len(second_registry.requests())
+    network = Faulty(lambda r: r.method == "HEAD", answers(status), times=-1)
+    with open_registries(transport=network) as registries:
+        registries.copy(at(registry).tagged("1"), at(second_registry))
+        manifest = registries.manifest(at(second_registry).at(expected))
+        assert manifest is not None
+        assert registries.missing(at(second_registry), manifest) == []
+        delete_blob(second_registry, "acme/app", digest(b"layer"))
+        (gone,) = registries.missing(at(second_registry), manifest)
+        assert gone.digest == digest(b"layer")
+    uploads = [line for line in second_registry.requests()[before:] if "PUT" in line]
+    assert len([line for line in uploads if "uploads" in line]) == 2

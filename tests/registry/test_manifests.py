@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from releasetag.errors import AuthError, PushError
-from releasetag.reference import Repository
+from releasetag.reference import Reference, Repository
 from releasetag.registry import BrokenImageError, Manifest, Registries
 from releasetag.registry.image import INDEX_TYPES
 from tests.support.fake_registry import (
@@ -287,12 +287,20 @@ def test_what_never_settles_is_said_as_it_is(registry: RegistryServer) -> None:
     assert waits.seconds == [0.25, 0.5, 1, 2, 4] * 3
 
 
-def test_denial_that_stays_is_no_lag() -> None:
-    with scripted(lambda _: refusal(403)) as server, open_registries() as registries:
-        with pytest.raises(AuthError):
-            registries.settled_digest(server.repository.tagged("1"), NOWHERE)
-        with pytest.raises(AuthError):
-            registries.settled_manifest(server.repository.tagged("1"))
+@pytest.mark.parametrize(
+    "settle",
+    [
+        lambda registries, reference: registries.settled_digest(reference, NOWHERE),
+        lambda registries, reference: registries.settled_manifest(reference),
+    ],
+)
+def test_denial_that_stays_is_no_lag(settle: Callable[[Registries, Reference], object]) -> None:
+    with (
+        scripted(lambda _: refusal(403)) as server,
+        open_registries() as registries,
+        pytest.raises(AuthError),
+    ):
+        settle(registries, server.repository.tagged("1"))
 
 
 def test_the_digest_in_the_answer_to_a_put_is_trusted() -> None:
@@ -333,9 +341,12 @@ def test_without_a_digest_in_the_answer_to_a_put_it_is_looked_for(
 
 def test_another_digest_in_the_answer_to_a_put_is_an_error_at_once() -> None:
     converted = Answer(201, headers=(("Docker-Content-Digest", NOWHERE),))
-    with scripted(lambda _: converted) as server, open_registries() as registries:
-        with pytest.raises(PushError, match=f"stored .*acme/app:1 as {NOWHERE}"):
-            registries.put_manifest(server.repository.tagged("1"), IMAGE)
+    with (
+        scripted(lambda _: converted) as server,
+        open_registries() as registries,
+        pytest.raises(PushError, match=f"stored .*acme/app:1 as {NOWHERE}"),
+    ):
+        registries.put_manifest(server.repository.tagged("1"), IMAGE)
     assert len(server.asked) == 1
 
 
@@ -372,9 +383,12 @@ def test_a_tag_that_may_not_be_replaced_is_an_error_at_once() -> None:
         return Answer(200, b"{}")
 
     waits = Waits()
-    with scripted(answer) as server, open_registries(sleep=waits) as registries:
-        with pytest.raises(PushError, match="tag is immutable"):
-            registries.put_manifest(server.repository.tagged("1"), IMAGE)
+    with (
+        scripted(answer) as server,
+        open_registries(sleep=waits) as registries,
+        pytest.raises(PushError, match="tag is immutable"),
+    ):
+        registries.put_manifest(server.repository.tagged("1"), IMAGE)
     assert waits.seconds == []
 
 
@@ -445,9 +459,12 @@ def test_what_can_never_be_used_as_an_image_is_broken(
     do: Reads, content: bytes, answer: Answer, words: str
 ) -> None:
     waits = Waits()
-    with scripted(lambda _: answer) as server, open_registries(sleep=waits) as registries:
-        with pytest.raises(BrokenImageError, match=words):
-            do(registries, server.repository, content)
+    with (
+        scripted(lambda _: answer) as server,
+        open_registries(sleep=waits) as registries,
+        pytest.raises(BrokenImageError, match=words),
+    ):
+        do(registries, server.repository, content)
     assert waits.seconds == []
 
 
@@ -461,9 +478,12 @@ def test_what_can_never_be_used_as_an_image_is_broken(
     ],
 )
 def test_what_cannot_be_read_now_is_not_broken(answer: Answer, do: Reads, content: bytes) -> None:
-    with scripted(lambda _: answer) as server, open_registries() as registries:
-        with pytest.raises((AuthError, PushError)) as caught:
-            do(registries, server.repository, content)
+    with (
+        scripted(lambda _: answer) as server,
+        open_registries() as registries,
+        pytest.raises((AuthError, PushError)) as caught,
+    ):
+        do(registries, server.repository, content)
     assert not isinstance(caught.value, BrokenImageError)
 
 
@@ -478,9 +498,12 @@ def test_an_index_in_too_many_indexes_is_broken() -> None:
     def answer(asked: Asked) -> Answer:
         return Answer(body=contents[asked.line.rpartition("/")[2]])
 
-    with scripted(answer) as server, open_registries() as registries:
-        with pytest.raises(BrokenImageError, match="index without an image"):
-            of_index(registries, server.repository, top)
+    with (
+        scripted(answer) as server,
+        open_registries() as registries,
+        pytest.raises(BrokenImageError, match="index without an image"),
+    ):
+        of_index(registries, server.repository, top)
 
 
 def test_of_a_sparse_index_the_first_image_that_is_there_is_read(registry: RegistryServer) -> None:
