@@ -7,7 +7,7 @@ they are put between (see parts.Faulty).
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -395,3 +395,28 @@ def test_no_answer_is_an_internal_error(changes: dict[int, dict[str, Any]]) -> N
         ):
             with suppress(AuthError, PushError):
                 act()
+
+
+@pytest.mark.parametrize(
+    "value", [b"\xff\xfe", "é".encode(), "é".encode("latin-1"), b"", b"a;\x80"]
+)
+def test_bytes_that_are_not_ascii_in_headers_change_nothing(value: bytes) -> None:
+    memory = MemoryRegistry(mount=lambda _: refusal(405))
+    name = memory.put_image(b"layer")
+    odd = ("Content-Type", "Date", "Link", "Set-Cookie", "Server", "X-Nobody-Asked")
+
+    def answer(asked: Asked) -> Answer:
+        usual = Answer(body=b'{"tags": ["1"]}') if "tags" in asked.line else memory(asked)
+        return replace(usual, headers=(*usual.headers, *((header, value) for header in odd)))
+
+    with scripted(answer) as server, open_registries() as registries:
+        new = Repository(server.address, "acme/new")
+        image = registries.manifest(server.repository.at(name))
+        assert image is not None
+        registries.copy(server.repository.at(name), new)
+        assert registries.put_manifest(new.at(name), image) == name
+        assert registries.digest(new.at(name)) == name
+        assert registries.image_config(new, image).labels == {}
+        assert registries.missing(new, image) == []
+        assert registries.tags(new) == ["1"]
+    assert memory.held["acme/new"] == memory.held["acme/app"]
