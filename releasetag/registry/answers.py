@@ -28,6 +28,10 @@ _HINTS = {
 }
 
 
+class BrokenImageError(PushError):
+    """What a name points at cannot be used as an image."""
+
+
 class NotFoundError(PushError):
     """The registry does not have what was asked for."""
 

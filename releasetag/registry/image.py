@@ -100,6 +100,11 @@ class Manifest:
         """Of an image: its layers, from the base up. Raises PushError as ``children``."""
         return self._descriptors("layers")
 
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        """Of the manifest or index itself, untrusted."""
+        return strings(self._parsed.get("annotations"))
+
     @cached_property
     def _parsed(self) -> dict[str, Any]:
         return parse_object(self.content) or {}

@@ -71,11 +71,23 @@ class Registries:
         """Close all connections."""
         self._http.close()
 
-    def digest(self, reference: Reference) -> str | None:
+    def settled_digest(self, reference: Reference, expected: str) -> str | None:
+        found = self.digest(reference)
+        wait = 0.25
+        while found != expected and wait < 5:
+            self._sleep(wait)
+            wait *= 2
+            found = self.digest(reference)
+        return found
+
+    def settled_manifest(self, reference: Reference) -> Manifest | None:
+        return self.manifest(reference)
+
+    def digest(self, reference: Reference, *, denied_is_absent: bool = False) -> str | None:
         """The digest that a reference names now; None if it names nothing."""
         return manifests.fetch_digest(self._client(reference.repository), reference)
 
-    def manifest(self, reference: Reference) -> Manifest | None:
+    def manifest(self, reference: Reference, *, denied_is_absent: bool = False) -> Manifest | None:
         """The manifest or index that a reference names now; None if it names nothing."""
         return manifests.fetch_manifest(self._client(reference.repository), reference)
 
@@ -83,7 +95,7 @@ class Registries:
         """Put a manifest under a tag, or its digest; its digest, which the registry confirmed."""
         return manifests.put_manifest(self._client(reference.repository), reference, manifest)
 
-    def tags(self, repository: Repository) -> list[str]:
+    def tags(self, repository: Repository) -> list[str] | None:
         """The tags of a repository; none if the registry does not know it."""
         return tags.list_tags(self._client(repository), repository)
 

@@ -6,23 +6,21 @@ come in any order that a test wants. The real ones are in the tests beside.
 
 import hashlib
 import json
+import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import httpx
-import pytest
 
-from releasetag import publish
 from releasetag.config import Settings
-from releasetag.errors import EngineError, ReleasetagError
-from releasetag.floating import Served
+from releasetag.errors import EngineError, GateError, ReleasetagError
 from releasetag.history import GitTags
-from releasetag.image import Tools
 from releasetag.plan import Plan, plan_for
+from releasetag.publish.run import Run
+from releasetag.publish.steps import publish
+from releasetag.published import PublishedImage
 from releasetag.reference import Reference, Repository
 from releasetag.registry import Registries
 from releasetag.report.record import Record
@@ -75,11 +73,11 @@ class FakeRegistry:
         headers = {"Docker-Content-Digest": digest, "Content-Type": IMAGE_MANIFEST}
         return httpx.Response(200, headers=headers, stream=httpx.ByteStream(self.content[digest]))
 
-    def labels(self, digest: str) -> dict[str, str]:
-        """The labels of an image."""
+    def version(self, digest: str) -> str:
+        """The version that an image was built for, whatever it says."""
         config = json.loads(self.content[digest])["config"]["digest"]
-        labels: dict[str, str] = json.loads(self.content[config])["config"]["Labels"]
-        return labels
+        comment: str = json.loads(self.content[config])["history"][0]["comment"]
+        return comment.partition(" ")[0]
 
 
 @dataclass
@@ -87,19 +85,26 @@ class World:
     """What all runners share.
 
     Attributes:
+        templates: of the component.
+        labelled: whether images say what they are; else they are known by their digests alone, as
+            images that are given with --from-image.
         commits: the git remote's tags.
         ignore: yanked versions.
-        gated: whether there is a gate, which every image passes.
-        passed: the digests that did.
+        gated: whether there is a gate.
+        refused: the versions whose image it refuses.
+        passed: the digests that it let pass.
         on_put: called before a tag names another digest, with the registry, the tag and the digest.
     """
 
     registries: dict[str, FakeRegistry] = field(
         default_factory=lambda: {host: FakeRegistry() for host in HOSTS}
     )
+    templates: tuple[str, ...] = TEMPLATES
+    labelled: bool = True
     commits: dict[str, str] = field(default_factory=dict)
     ignore: set[str] = field(default_factory=set)
     gated: bool = False
+    refused: set[str] = field(default_factory=set)
     passed: set[str] = field(default_factory=set)
     on_put: Callable[[FakeRegistry, str, str], None] = lambda *_: None
 
@@ -108,7 +113,7 @@ class World:
         """Of every run that starts now."""
         return Settings(
             images=tuple(Repository(host, PATH) for host in self.registries),
-            tags=tuple(map(parse_template, TEMPLATES)),
+            tags=tuple(map(parse_template, self.templates)),
             ignore=tuple(v for text in self.ignore if (v := parse_version(text))),
             jobs=1,  # or the order of requests would be the threads'
             gates=("true",) if self.gated else (),
@@ -143,22 +148,25 @@ class FakeSource:
     origin: Reference | None = None
     pushed: tuple[Reference, ...] = ()
 
-    def __init__(self, plan: Plan, network: httpx.BaseTransport, build: str) -> None:
-        self._plan, self._network, self._build = plan, network, build
-        self._config = b""
+    def __init__(self, world: World, plan: Plan, network: httpx.BaseTransport, build: str) -> None:
+        release = plan.release
+        labels = {VERSION: str(release.version), REVISION: release.revision}
+        # An image that is given is the same in every run.
+        comment = f"{release.version} {build if world.labelled else 'given'}"
+        config = {"config": {"Labels": labels if world.labelled else {}}}
+        self._config = json.dumps({**config, "history": [{"comment": comment}]}).encode()
+        self._world, self._plan, self._network = world, plan, network
 
     def check(self) -> None: ...
 
     def ready(self) -> None: ...
 
-    def is_same(self, there: Served) -> bool:
-        return False
+    def is_release(self, image: PublishedImage) -> bool:
+        if self._world.labelled:
+            return image.is_of(self._plan.release)
+        return image.config_digest == digest_of(self._config)
 
     def make(self) -> str:
-        release = self._plan.release
-        labels = {VERSION: str(release.version), REVISION: release.revision}
-        config = {"config": {"Labels": labels}, "history": [{"comment": self._build}]}
-        self._config = json.dumps(config).encode()
         return digest_of(self._config)
 
     def tag(self, reference: Reference) -> None: ...
@@ -220,6 +228,11 @@ class Runner(httpx.BaseTransport):
         self._thread.start()
         self._wait()
 
+    @property
+    def puts(self) -> int:
+        """How many PUTs of a tag it has done."""
+        return len([each for each in self.requests if re.match("PUT .*/manifests/", each)])
+
     def step(self, requests: int = 1) -> None:
         """Do so many requests, or as many as are left, and what the program does after them."""
         for _ in range(requests):
@@ -250,14 +263,17 @@ class Runner(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request when it is this runner's turn."""
+        self._stop_before(f"{request.method} {request.url.host} {request.url.path}")
+        return self._world.send(request)
+
+    def _stop_before(self, request: str) -> None:
         if not self._dead:
-            self.request = f"{request.method} {request.url.host} {request.url.path}"
+            self.request = request
             self._stands.release()
             self._goes.acquire()
         if self._dead:
             raise Crash
         self.requests.append(self.request)
-        return self._world.send(request)
 
     def _wait(self) -> None:
         self._stands.acquire()
@@ -265,42 +281,30 @@ class Runner(httpx.BaseTransport):
             raise self.error
 
     def _run(self) -> None:
-        source = FakeSource(self._plan, self, self._build)
+        world = self._world
+        source = FakeSource(world, self._plan, self, self._build)
         registries = Registries(lambda _: None, {}, sleep=lambda _: None, transport=self)
-        tools = Tools(_no_engine, registries, lambda _: None, {}, lambda: 0.0)
-        tree = _Tree(self._world, self._plan)
-        run = publish._Publish(tree, self._plan, tools, self.record, source)  # type: ignore[arg-type] # fakes
+        run = Run(
+            self._plan,
+            source,  # type: ignore[arg-type] # a fake
+            registries,
+            self.record,
+            reread_git_tags=lambda: world.git_tags,
+            run_gate=self._gate,
+            environ={"PATH": os.defpath},
+            clock=lambda: 0.0,
+        )
         try:
-            run.run()
+            publish(run)
         except BaseException as error:  # noqa: BLE001 (looked at by whoever waits)
             self.error = error
         finally:
             self.runs = False
             self._stands.release()
 
-
-@dataclass(frozen=True)
-class _Tree:
-    """In place of a work tree."""
-
-    world: World
-    plan: Plan
-
-
-def _no_engine() -> Any:
-    raise EngineError("there is none", "the source is a fake")
-
-
-@contextmanager
-def only_fakes(world: World) -> Iterator[None]:
-    """Have publish ask the world, and neither git nor gates."""
-
-    def run_gate(_words: object, environ: Mapping[str, str]) -> None:
-        world.passed.add(environ["RELEASETAG_DIGEST"])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(publish, "head", lambda tree: tree.plan.release.revision)
-        patch.setattr(publish, "changed_files", lambda tree: [])
-        patch.setattr(publish, "read_again", lambda tree, _: tree.world.git_tags)
-        patch.setattr(publish, "run_gate", run_gate)
-        yield
+    def _gate(self, _words: Sequence[str], environ: Mapping[str, str]) -> None:
+        """A gate, before which the run stops as before a request."""
+        self._stop_before("gate")
+        if environ["RELEASETAG_VERSION"] in self._world.refused:
+            raise GateError("the gate refused", "mend the image")
+        self._world.passed.add(environ["RELEASETAG_DIGEST"])
