@@ -27,13 +27,14 @@ from releasetag.report.record import Record
 from releasetag.template import parse_template
 from releasetag.version import parse_version
 from tests.support.promises import REVISION, VERSION
-from tests.support.registry import IMAGE_MANIFEST
+from tests.support.registry import IMAGE_INDEX, IMAGE_MANIFEST
 
 TEMPLATES = ("{version}", "{major}.{minor}", "{major}", "latest", "{channel}")
 HOSTS = ("one.test", "two.test")
 PATH = "acme/app"
 EXACT = re.compile(r"\d+\.\d+\.\d+.*")
 _CONFIG = "application/vnd.oci.image.config.v1+json"
+SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 
 
 class Crash(BaseException):
@@ -44,6 +45,13 @@ def digest_of(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
+def image_manifest(config: bytes) -> bytes:
+    """The manifest of an image that has a configuration and no layer."""
+    descriptor = {"mediaType": _CONFIG, "digest": digest_of(config), "size": len(config)}
+    manifest = {"schemaVersion": 2, "mediaType": IMAGE_MANIFEST, "config": descriptor, "layers": []}
+    return json.dumps(manifest).encode()
+
+
 @dataclass
 class FakeRegistry:
     """One repository of a registry: what OCI Distribution 1.1 says of it, and no more."""
@@ -51,6 +59,7 @@ class FakeRegistry:
     content: dict[str, bytes] = field(default_factory=dict)
     manifests: set[str] = field(default_factory=set)
     tags: dict[str, str] = field(default_factory=dict)
+    media_types: dict[str, str] = field(default_factory=dict)
 
     def answer(self, method: str, url: httpx.URL, body: bytes) -> httpx.Response:
         """What a registry answers."""
@@ -70,8 +79,40 @@ class FakeRegistry:
         digest = self.tags.get(name, name)
         if digest not in self.content or (kind == "manifests" and digest not in self.manifests):
             return httpx.Response(404)
-        headers = {"Docker-Content-Digest": digest, "Content-Type": IMAGE_MANIFEST}
+        media_type = self.media_types.get(digest, IMAGE_MANIFEST)
+        headers = {"Docker-Content-Digest": digest, "Content-Type": media_type}
         return httpx.Response(200, headers=headers, stream=httpx.ByteStream(self.content[digest]))
+
+    def put_image(self, comment: str, version: str) -> str:
+        """Put an image of a version, by nobody's run; its digest."""
+        config = {"config": {"Labels": {}}, "history": [{"comment": f"{version} {comment}"}]}
+        content = json.dumps(config).encode()
+        self.content[digest_of(content)] = content
+        return self._put_manifest(image_manifest(content), IMAGE_MANIFEST)
+
+    def put_index(self, tag: str, children: list[str]) -> None:
+        """Put an index of manifests under a tag."""
+        manifests = [
+            {"mediaType": IMAGE_MANIFEST, "digest": each, "size": len(self.content[each])}
+            for each in children
+        ]
+        index = {"schemaVersion": 2, "mediaType": IMAGE_INDEX, "manifests": manifests}
+        self.tags[tag] = self._put_manifest(json.dumps(index).encode(), IMAGE_INDEX)
+
+    def put_schema_1(self, tag: str) -> None:
+        """Put a manifest of Docker's first schema under a tag."""
+        content = json.dumps({"schemaVersion": 1, "fsLayers": []}).encode()
+        self.tags[tag] = self._put_manifest(content, SCHEMA_1)
+
+    def delete_config(self, digest: str) -> None:
+        """Delete an image's configuration, as a garbage collector may."""
+        del self.content[json.loads(self.content[digest])["config"]["digest"]]
+
+    def _put_manifest(self, content: bytes, media_type: str) -> str:
+        self.content[digest_of(content)] = content
+        self.manifests.add(digest_of(content))
+        self.media_types[digest_of(content)] = media_type
+        return digest_of(content)
 
     def version(self, digest: str) -> str:
         """The version that an image was built for, whatever it says."""
@@ -172,14 +213,7 @@ class FakeSource:
     def tag(self, reference: Reference) -> None: ...
 
     def push(self, reference: Reference) -> str:
-        descriptor = {"mediaType": _CONFIG, "digest": digest_of(self._config)}
-        manifest = {
-            "schemaVersion": 2,
-            "mediaType": IMAGE_MANIFEST,
-            "config": {**descriptor, "size": len(self._config)},
-            "layers": [],
-        }
-        content = json.dumps(manifest).encode()
+        content = image_manifest(self._config)
         url = f"https://{reference.repository.registry}/v2/{PATH}"
         for path, body in (
             ("blobs/uploads/1", self._config),
@@ -200,6 +234,14 @@ class Direct(httpx.BaseTransport):
         return self.world.send(request)
 
 
+class _Record(Record):
+    """A record that hands warnings on."""
+
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        super().__init__()
+        self.warn = warn  # type: ignore[method-assign]
+
+
 class Runner(httpx.BaseTransport):
     """One `releasetag publish` in a thread of its own, which stops before every request.
 
@@ -208,12 +250,14 @@ class Runner(httpx.BaseTransport):
 
     Attributes:
         error: what the publish ended with, if it failed.
+        warnings: what a person was warned of.
         requests: done so far.
         request: the one that it stands before: `PUT one.test /v2/acme/app/manifests/latest`.
     """
 
     def __init__(self, world: World, git_tag: str, build: str) -> None:
-        self.record = Record()
+        self.warnings: list[str] = []
+        self.record = _Record(self.warnings.append)
         self.error: BaseException | None = None
         self.requests: list[str] = []
         self.request = ""
