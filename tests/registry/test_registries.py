@@ -90,7 +90,7 @@ def test_tags_are_all_there_however_many(registry: RegistryServer) -> None:
         assert manifest is not None
         for number in range(1, 12):
             registries.put_manifest(at(registry).tagged(str(number)), manifest)
-        assert sorted(registries.tags(at(registry))) == sorted(str(n) for n in range(12))
+        assert sorted(registries.tags(at(registry)) or []) == sorted(str(n) for n in range(12))
         assert registries.tags(at(registry, "acme/nowhere")) == []
 
 

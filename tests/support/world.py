@@ -60,10 +60,13 @@ class FakeRegistry:
     manifests: set[str] = field(default_factory=set)
     tags: dict[str, str] = field(default_factory=dict)
     media_types: dict[str, str] = field(default_factory=dict)
+    lists_tags: bool = True
 
     def answer(self, method: str, url: httpx.URL, body: bytes) -> httpx.Response:
         """What a registry answers."""
         kind, _, name = url.path.removeprefix(f"/v2/{PATH}/").partition("/")
+        if kind == "tags" and not self.lists_tags:
+            return httpx.Response(405)
         if kind == "tags":
             return httpx.Response(200, json={"name": PATH, "tags": sorted(self.tags)})
         if method == "POST":
@@ -239,7 +242,7 @@ class _Record(Record):
 
     def __init__(self, warn: Callable[[str], None]) -> None:
         super().__init__()
-        self.warn = warn  # type: ignore[method-assign]
+        self.warn = warn  # type: ignore[assignment,method-assign]
 
 
 class Runner(httpx.BaseTransport):
