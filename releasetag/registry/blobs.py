@@ -5,7 +5,8 @@ repository".
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 import httpx
@@ -13,8 +14,9 @@ import httpx
 from releasetag.errors import AuthError, PushError
 from releasetag.reference import Repository
 from releasetag.registry.challenge import merge_scopes, read_scope, write_scope
-from releasetag.registry.client import RegistryClient, Request
+from releasetag.registry.client import HEAD_STATUSES, RegistryClient, Request
 from releasetag.registry.errors import (
+    BrokenImageError,
     DeniedError,
     NotFoundError,
     RefusedError,
@@ -34,19 +36,30 @@ class Endpoint:
 
 def has_blob(at: Endpoint, digest: str, scope: str) -> bool:
     """Return whether a repository has a blob. Raises as RegistryClient.send."""
-    path = f"/v2/{at.repository.path}/blobs/{digest}"
+    head = Request(
+        "HEAD",
+        f"/v2/{at.repository.path}/blobs/{digest}",
+        f"look for {at.repository.at(digest)}",
+        (scope,),
+        HEAD_STATUSES,
+    )
+    get = replace(head, method="GET", expect=(200,))
+
+    def open_blob() -> bool:
+        with at.client.stream(get):
+            return True
+
     try:
-        at.client.send(Request("HEAD", path, f"look for {at.repository.at(digest)}", (scope,)))
+        return at.client.send(head).status_code == 200 or at.client.retry(open_blob)
     except NotFoundError:
         return False
-    return True
 
 
 def copy_blob(src: Endpoint, dst: Endpoint, blob: Descriptor) -> None:
     """Copy a blob, unless it is there.
 
     Raises:
-        BrokenImageError: the source has other bytes than the digest says.
+        BrokenImageError: the source does not have it, or other bytes than the digest says.
         AuthError, PushError: see RegistryClient.send.
     """
     try:
@@ -64,11 +77,13 @@ def _copy(src: Endpoint, dst: Endpoint, blob: Descriptor) -> None:
         location = _mount(src, dst, blob, operation) if src.client is dst.client else ""
         if location is None:
             return
+        location = location or _start_upload(dst, operation)
         try:
-            _transfer(src, dst, blob, operation, location or _start_upload(dst, operation))
-        except AuthError:
-            # It could be started: a token may have expired since. The body cannot be sent again,
-            # as RegistryAuth does with others, so the upload starts again, once.
+            _transfer(src, dst, blob, operation, location)
+        except (AuthError, NotFoundError):
+            # It could be started: since then a token may have expired, or another replica of the
+            # registry does not know the upload. The body cannot be sent again, so the upload
+            # starts again, once.
             if last:
                 raise
         else:
@@ -119,9 +134,7 @@ def _transfer(
     # Appended as text: the location's own query is not ours to encode anew.
     address = location.partition("#")[0]
     url = f"{address}{'&' if '?' in address else '?'}digest={quote(blob.digest, safe='')}"
-    path = f"/v2/{src.repository.path}/blobs/{blob.digest}"
-    fetch = Request("GET", path, operation, (read_scope(src.repository.path),))
-    with src.client.stream(fetch) as content:
+    with _open(src, blob, operation) as content:
         put = Request(
             "PUT",
             url,
@@ -135,6 +148,18 @@ def _transfer(
             content=_chunks(src.client, content, blob, operation),
         )
         dst.client.send_once(put)
+
+
+@contextmanager
+def _open(src: Endpoint, blob: Descriptor, operation: str) -> Iterator[httpx.Response]:
+    path = f"/v2/{src.repository.path}/blobs/{blob.digest}"
+    stream = src.client.stream(Request("GET", path, operation, (read_scope(src.repository.path),)))
+    with ExitStack() as opened:
+        try:
+            response = opened.enter_context(stream)
+        except NotFoundError as error:
+            raise BrokenImageError(error.message, error.hint) from error
+        yield response
 
 
 def _chunks(

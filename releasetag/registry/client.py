@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
+from releasetag.push_failure import PASSING_STATUS
 from releasetag.reference import DOCKER_HUB, DOCKER_HUB_HOST, Repository
 from releasetag.registry.auth import AuthSession, RegistryAuth
 from releasetag.registry.errors import is_connection_refused, request_error, response_error
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from releasetag.credentials import Credentials
 
 T = TypeVar("T")
+
+# Some registries refuse HEAD, each in its own way, and a response to it has no body to say why.
+HEAD_STATUSES = frozenset(range(200, 600)) - PASSING_STATUS - {404}
+"""The statuses of HEAD that are no error: at another one than 200, GET is sent."""
 
 
 def http_client(environ: Mapping[str, str], transport: httpx.BaseTransport | None) -> httpx.Client:

@@ -81,7 +81,7 @@ def response_error(
     shown = printable(redact(text)) or printable(response.reason_phrase)
     message = f"cannot {operation}: {registry} answered {status} ({shown})"
     kind = kind_of(text, status)
-    # Some registries hide what one may not see behind 404, and yet say so.
+    # A registry may answer 404 for what one may not see.
     if kind == "auth" or (status == 404 and codes & {"DENIED", "UNAUTHORIZED"}):
         return DeniedError(message, login_hint(registry))
     if kind == "immutable":

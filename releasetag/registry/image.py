@@ -124,7 +124,7 @@ class Manifest:
         if not isinstance(item, dict):
             raise self._malformed_error()
         media_type, digest, size = (item.get(key) for key in ("mediaType", "digest", "size"))
-        if not isinstance(media_type, str) or not isinstance(size, int) or size < 0:
+        if not isinstance(media_type, str) or type(size) is not int or size < 0:
             raise self._malformed_error()
         # The digest goes into a URL.
         if not isinstance(digest, str) or not is_digest(digest):

@@ -10,10 +10,9 @@ from typing import TypeVar
 import httpx
 
 from releasetag.errors import PushError, ReleasetagError
-from releasetag.push_failure import PASSING_STATUS
 from releasetag.reference import Reference, Repository, is_digest
 from releasetag.registry.challenge import read_scope, write_scope
-from releasetag.registry.client import RegistryClient, Request
+from releasetag.registry.client import HEAD_STATUSES, RegistryClient, Request
 from releasetag.registry.errors import (
     BrokenImageError,
     DeniedError,
@@ -46,10 +45,6 @@ CONFIG_LIMIT = 8 * 1024 * 1024
 MAX_INDEX_DEPTH = 4
 """Indexes in indexes that are followed; nobody builds more than two."""
 
-# Some registries refuse HEAD, each in its own way; and it has no body to say what went wrong. GET
-# is sent then.
-_HEAD_STATUSES = frozenset(range(200, 600)) - PASSING_STATUS - {404}
-
 # Seconds between looks at what a registry serves only some moments after it was put there.
 _LAG_WAITS = (0.25, 0.5, 1, 2, 4)
 
@@ -71,7 +66,7 @@ def fetch_digest(
         AuthError, PushError: see RegistryClient.send.
     """
     try:
-        response = client.send(_read_request("HEAD", reference, scope, _HEAD_STATUSES))
+        response = client.send(_read_request("HEAD", reference, scope, HEAD_STATUSES))
     except NotFoundError:
         return None
     except DeniedError:
