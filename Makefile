@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test test-engines lint format bench clean
+.PHONY: help dev demo test test-engines lint format bench mutants clean
 
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -37,8 +37,13 @@ format: $(VENV)/made ## Format, and fix what can be fixed
 bench: $(VENV)/made ## Measure time and memory; needs 5 GB of disk for a few minutes
 	PYTHONPATH=. $(BIN)/python scripts/bench
 
+mutants: $(VENV)/made ## Change the rule in a thousand places, and list what no test notices; half an hour
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[mutants]'
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
+
 clean: ## Remove what these targets made
-	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist mutants .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 # Made anew when the dependencies change.
 $(VENV)/made: pyproject.toml

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 
 from releasetag.errors import UsageError
 from releasetag.history import HISTORY_MODES, HistoryMode
+from releasetag.policy import TagPolicy
 from releasetag.reference import Repository, parse_repository
 from releasetag.template import DEFAULT_TEMPLATES, Template, parse_template
 from releasetag.version import Version, parse_version, version_of
@@ -74,6 +75,11 @@ class Settings:
     gates: tuple[str, ...] = field(default=(), repr=False)
     # What is built where no context is given.
     base: Path = Path()
+
+    @property
+    def policy(self) -> TagPolicy:
+        """The tag templates, and the versions that were yanked."""
+        return TagPolicy(self.tags, frozenset(self.ignore))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from releasetag.cli.options import Shared
 from releasetag.config import Configuration, Settings, load
 from releasetag.errors import HistoryError, UsageError
-from releasetag.fanout import without
 from releasetag.history import WorkTree, open_work_tree, read_git_tags
 from releasetag.version import Release, parse_version, version_of
 
@@ -109,4 +108,4 @@ def history_of(
         )
     if git_tags.unknown:
         warn(f"{git_tags.unknown}; going on with the local tags")
-    return without(git_tags.releases(settings.tag_prefix), settings.ignore)
+    return settings.policy.counted(git_tags.releases(settings.tag_prefix))

@@ -29,29 +29,47 @@ def promote(
     """
     from releasetag.cli.interrupt import Stopped
     from releasetag.errors import InterruptError, ReleasetagError
-    from releasetag.floating import Published
     from releasetag.promote import plan_promotion, promote_release
+    from releasetag.reference import Reference
     from releasetag.report.console import people_console, print_promotion, print_warning
     from releasetag.report.json import dumps, error_object, promote_object
+    from releasetag.tagging import TagResult
 
     picks = tuple(shared.tags or ())
     tree, configuration = prepare(replace(shared, tags=None), {})
     settings, wanted = component_of(configuration, version)
     people = people_console(stderr=True)
     history = history_of(tree, settings, lambda text: print_warning(people, text))
-    release = next(
-        (known for known in history if str(known.version) == str(wanted.version)), wanted
-    )
-    done: list[Published] = []
+    release = next((known for known in history if known.version == wanted.version), wanted)
+    done: dict[Reference, TagResult] = {}
     failure: ReleasetagError | None = None
+
+    def warn(text: str) -> None:
+        print_warning(people, text)
+
+    def report(result: TagResult) -> None:
+        done[result.reference] = result
+
     with registries(os.environ) as client:
-        moves = plan_promotion(
-            client, settings, release, history, picks=picks, allow_downgrade=allow_downgrade
+        plan = plan_promotion(
+            client,
+            settings,
+            release,
+            history,
+            warn=warn,
+            picks=picks,
+            allow_downgrade=allow_downgrade,
         )
         try:
             if not dry_run:
                 promote_release(
-                    client, settings, release, moves, done.append, allow_downgrade=allow_downgrade
+                    client,
+                    settings,
+                    plan,
+                    lambda: history_of(tree, settings, lambda _: None),
+                    report=report,
+                    warn=warn,
+                    allow_downgrade=allow_downgrade,
                 )
         except ReleasetagError as error:
             failure = error
@@ -59,13 +77,14 @@ def promote(
             said = "what was moved is listed above" if done else "nothing was moved"
             hint = "run again: it goes on where this stopped"
             failure = InterruptError(f"interrupted: {said}", hint, stop.signal_number)
+    results = list(done.values())
     if shared.json:
-        told = promote_object(release, moves, done)
+        told = promote_object(plan, results)
         print(dumps(told | ({"error": error_object(failure)} if failure else {})))
     elif not shared.quiet:
-        print_promotion(people_console(stderr=False), release, moves, done)
+        print_promotion(people_console(stderr=False), plan, results)
     else:
-        named = [item.reference for item in done if item.status in {"pushed", "unchanged"}]
+        named = [item.reference for item in results if item.status in {"pushed", "unchanged"}]
         print("".join(f"{reference}\n" for reference in named), end="")
     if failure is not None:
         from releasetag.report.console import print_error

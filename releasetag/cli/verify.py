@@ -1,12 +1,23 @@
 """``releasetag verify``."""
 
 import os
+from typing import Annotated
+
+import typer
 
 from releasetag.cli.options import Shared
 from releasetag.cli.prepare import components, history_of, prepare, registries
 
 
-def verify(shared: Shared) -> int:
+def verify(
+    shared: Shared,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="An unpublished newest release is wrong, too.")
+    ] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Look for every manifest and blob of every image.")
+    ] = False,
+) -> int:
     """Compare what the registries serve with the git tags.
 
     Exit code 1 if a floating tag does not name the image that it should.
@@ -21,9 +32,9 @@ def verify(shared: Shared) -> int:
     with registries(os.environ) as client:
         for settings in components(configuration):
             history = history_of(tree, settings, lambda text: print_warning(people, text))
-            verified += verify_repositories(client, settings, history)
+            verified += verify_repositories(client, settings, history, deep=deep)
     if shared.json:
         print(dumps(verify_object(verified)))
     else:
         print_verified(people_console(stderr=False), verified, quiet=shared.quiet)
-    return 1 if any(repository.drifts for repository in verified) else 0
+    return 1 if any(repository.has_drift(strict=strict) for repository in verified) else 0

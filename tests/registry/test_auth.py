@@ -12,7 +12,7 @@ from releasetag.credentials import Credentials
 from releasetag.errors import AuthError, PushError
 from releasetag.reference import Repository
 from releasetag.registry import Registries
-from releasetag.registry.auth import Challenge, challenges, union
+from releasetag.registry.challenge import Challenge, merge_scopes, parse_challenges
 from tests.conftest import StartRegistry
 from tests.support.fake_registry import Waits, at, digest
 
@@ -69,7 +69,7 @@ def basic(credentials: Credentials) -> str:
 def test_challenges_are_read(
     headers: list[str], expected: list[tuple[str, dict[str, str]]]
 ) -> None:
-    found = challenges(headers)
+    found = parse_challenges(headers)
     assert found[: len(expected)] == [Challenge(*pair) for pair in expected]
     assert len(found) == len(expected) or "unclosed" in headers[0]
 
@@ -89,7 +89,7 @@ def test_challenges_are_read(
     ],
 )
 def test_scopes_on_one_resource_are_one(scopes: list[str], expected: list[str]) -> None:
-    assert union(scopes) == expected
+    assert merge_scopes(scopes) == expected
 
 
 @dataclass
@@ -243,7 +243,7 @@ def test_a_token_that_is_refused_is_replaced_once() -> None:
         assert registries.tags(REPOSITORY) == ["1"]
         guard.refused.update({"t2", "t3", "t4"})
         with pytest.raises(AuthError):
-            registries.tags(REPOSITORY)
+            registries.manifest(REPOSITORY.tagged("1"))
     assert len(guard.tokens) == 3
 
 
@@ -414,7 +414,7 @@ def test_an_upload_to_another_host_gets_no_credentials() -> None:
                 uploads.append(request)
                 return httpx.Response(201)
             case "PUT", _:
-                return httpx.Response(201)
+                return httpx.Response(201, headers={"Docker-Content-Digest": digest(manifest)})
         blob = "/blobs/" in request.url.path
         return httpx.Response(200, stream=httpx.ByteStream(config if blob else manifest))
 
@@ -444,7 +444,7 @@ def test_a_token_that_is_not_given_is_an_error_at_once(
     said = {"error": "invalid_grant", "error_description": "no\nway"}
     guard = Guarded(token=lambda _: httpx.Response(status, json=said))
     with guard.registries(credentials) as registries, pytest.raises(expected) as caught:
-        registries.tags(REPOSITORY)
+        registries.manifest(REPOSITORY.tagged("1"))
     assert len(guard.tokens) == 1
     assert f"{status} (invalid_grant: no way)" in str(caught.value)
 
@@ -492,7 +492,7 @@ def test_secrets_that_are_sent_back_are_not_shown(credentials: Credentials, wher
 
     guard = Guarded(token=token, inside=lambda _: httpx.Response(403, json=echo))
     with guard.registries(credentials) as registries, pytest.raises(AuthError) as caught:
-        registries.tags(REPOSITORY)
+        registries.manifest(REPOSITORY.tagged("1"))
     shown = f"{caught.value.message} {caught.value.hint} {caught.value!r}"
     assert "you said ***" in shown
     assert not [secret for secret in secrets if secret in shown]

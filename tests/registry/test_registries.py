@@ -90,7 +90,7 @@ def test_tags_are_all_there_however_many(registry: RegistryServer) -> None:
         assert manifest is not None
         for number in range(1, 12):
             registries.put_manifest(at(registry).tagged(str(number)), manifest)
-        assert sorted(registries.tags(at(registry))) == sorted(str(n) for n in range(12))
+        assert sorted(registries.tags(at(registry)) or []) == sorted(str(n) for n in range(12))
         assert registries.tags(at(registry, "acme/nowhere")) == []
 
 
@@ -237,8 +237,9 @@ def test_a_layer_that_may_not_be_distributed_is_left_out() -> None:
         source = request.url.host == "source.example.com"
         if request.method == "GET":
             return httpx.Response(200, content=body) if source else httpx.Response(404)
-        present = request.method == "PUT" or "blobs" in request.url.path
-        return httpx.Response({"PUT": 201, "HEAD": 200}[request.method] if present else 404)
+        if request.method == "PUT":
+            return httpx.Response(201, headers={"Docker-Content-Digest": digest(body)})
+        return httpx.Response(200 if "blobs" in request.url.path else 404)
 
     with open_registries(transport=httpx.MockTransport(answer)) as registries:
         registries.copy(
