@@ -222,6 +222,7 @@ def _replan(run: Run, plan: Plan) -> Plan:
 def _appeared(run: Run, plan: Plan, listed: Listed) -> list[Release]:
     """Find higher releases whose exact tag has appeared in a repository since this run began."""
     policy, known = run.policy, {release.version for release in plan.history}
+    own = {reference.tag for reference in run.exact_references}
     found: dict[Release, None] = {}
     for repository, before in listed.items():
         after = run.registries.tags(repository)
@@ -233,7 +234,7 @@ def _appeared(run: Run, plan: Plan, listed: Listed) -> list[Release]:
         if before is None or after is None:
             continue
         for name in after:
-            if name in before or not policy.is_exact(name):
+            if name in before or name in own or not policy.is_exact(name):
                 continue
             try:
                 image = inspect_image(run.registries, repository.tagged(name))

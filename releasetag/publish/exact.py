@@ -25,8 +25,11 @@ def find_published(run: Run, listed: Listed) -> Reference | None:
     Raises:
         ConflictError: another image is published under an exact tag.
     """
+    first = run.first_exact_references
+    # The PUT of every other exact tag looks again, so that a list which is not whole does no harm.
+    exact = [each for each in run.exact_references if each in first or may_be_there(each, listed)]
     try:
-        found = _inspect(run, run.exact_references)
+        found = _inspect(run, exact)
         if run.plan.settings.overwrite:
             return None
         for reference, image in found:
@@ -75,7 +78,9 @@ def publish(run: Run, origin: Reference | None, *, reused: bool) -> tuple[Proven
     if origin is None:
         provenance = build(run)
         # Another run may have published the release while this one built.
-        origin = find_published(run, {}) or run.source.origin
+        first = run.first_exact_references
+        digests = [digest for _, digest in run.each(run.registries.digest, first)]
+        origin = (find_published(run, {}) if any(digests) else None) or run.source.origin
         pushed = [*run.source.pushed]
         run.report.step("Pushing the exact tags")
         if origin is None:
@@ -111,7 +116,9 @@ def put_commit_tags(run: Run, manifest: Manifest) -> None:
 
 
 def confirm(run: Run, manifest: Manifest) -> None:
-    """Check that the exact tags still name the release's image, everywhere.
+    """Check that the exact tag still names the release's image, everywhere.
+
+    The first exact tag is enough: the engine's push of that one alone may replace another image.
 
     Raises:
         ConflictError: another run has published the same version meanwhile.
@@ -120,7 +127,7 @@ def confirm(run: Run, manifest: Manifest) -> None:
     def settled(reference: Reference) -> str | None:
         return run.registries.settled_digest(reference, manifest.digest)
 
-    for reference, digest in run.each(settled, run.exact_references):
+    for reference, digest in run.each(settled, run.first_exact_references):
         if digest != manifest.digest:
             raise ConflictError(
                 f"{reference} was {manifest.digest} and names {digest or 'nothing'} now:"
@@ -139,7 +146,7 @@ def _inspect(run: Run, references: Sequence[Reference]) -> list[tuple[Reference,
 
 def _push(run: Run) -> tuple[list[Reference], str]:
     """Push the first exact tag of every repository by the engine; all must be one digest."""
-    references = run.references([run.plan.exact[0].name])
+    references = run.first_exact_references
     pushed = run.each_reported(lambda reference: _push_one(run, reference), references)
     if len({result.digest for result in pushed}) > 1:
         shown = ", ".join(f"{result.reference} is {result.digest}" for result in pushed)

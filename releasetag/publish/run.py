@@ -80,6 +80,11 @@ class Run:
         return [r.tagged(tag.name) for r in self.plan.repositories for tag in self.plan.exact]
 
     @property
+    def first_exact_references(self) -> list[Reference]:
+        """The first exact tag in every repository: the one that the engine pushes."""
+        return self.references([tag.name for tag in self.plan.exact[:1]])
+
+    @property
     def floating_names(self) -> list[str]:
         """The floating tags that choose from this release, the narrowest scope first."""
         release = self.plan.release
