@@ -140,6 +140,14 @@ def digest_mismatch_error(operation: str, registry: str) -> BrokenImageError:
     )
 
 
+def incomplete_error(operation: str, registry: str) -> PushError:
+    """Return the error for a response that is not what the registry has."""
+    return PushError(
+        f"cannot {operation}: what {registry} answered is incomplete, or was changed on the way",
+        "run the same command again; if it stays so, ask whoever runs the registry",
+    )
+
+
 def login_hint(registry: str) -> str:
     """Return the hint for failed authentication or authorisation."""
     return f"log in with an account that may do this: releasetag login {registry}"

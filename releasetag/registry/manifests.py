@@ -21,6 +21,7 @@ from releasetag.registry.errors import (
     RefusedError,
     TooLargeError,
     digest_mismatch_error,
+    incomplete_error,
 )
 from releasetag.registry.image import (
     IMAGE_TYPES,
@@ -31,6 +32,7 @@ from releasetag.registry.image import (
     matches,
     parse_config,
     parse_manifest,
+    parse_object,
 )
 from releasetag.text import printable
 
@@ -223,6 +225,8 @@ def _fetch_image_config(
         content = client.send(Request("GET", path, operation, scopes, limit=CONFIG_LIMIT)).content
     except (NotFoundError, TooLargeError) as error:
         raise BrokenImageError(error.message, error.hint) from error
+    if parse_object(content) is None:
+        raise incomplete_error(operation, client.name)
     if not matches(digest, content):
         raise digest_mismatch_error(operation, client.name)
     return parse_config(content, digest)
@@ -250,8 +254,14 @@ def _read(
         raise
     except TooLargeError as error:
         raise BrokenImageError(error.message, error.hint) from error
-    if reference.digest and not matches(reference.digest, response.content):
+    content, stated = response.content, response.headers.get("Docker-Content-Digest", "")
+    # An incomplete response is no reason to call the image broken.
+    if parse_object(content) is None:
+        raise incomplete_error(request.operation, client.name)
+    if reference.digest and not matches(reference.digest, content):
         raise digest_mismatch_error(request.operation, client.name)
+    if not reference.digest and is_digest(stated) and not matches(stated, content):
+        raise incomplete_error(request.operation, client.name)
     return response
 
 

@@ -175,8 +175,9 @@ def test_where_head_states_no_digest_it_is_computed(
 
 
 def test_the_digest_of_what_is_no_image_is_known() -> None:
-    with scripted(lambda _: Answer(body=b"schema 1")) as server, open_registries() as registries:
-        assert registries.digest(server.repository.tagged("1")) == digest(b"schema 1")
+    old = b'{"schemaVersion": 1}'
+    with scripted(lambda _: Answer(body=old)) as server, open_registries() as registries:
+        assert registries.digest(server.repository.tagged("1")) == digest(old)
 
 
 @pytest.mark.parametrize("code", ["MANIFEST_UNKNOWN", "NAME_UNKNOWN"])
@@ -252,7 +253,9 @@ def test_wrong_credentials_and_transient_errors_are_not_absence(broken: int) -> 
 
 
 @pytest.mark.parametrize("late", [0, 1, 3, 5])
-@pytest.mark.parametrize("before", [refusal(404), refusal(401), Answer(200, b"the image before")])
+@pytest.mark.parametrize(
+    "before", [refusal(404), refusal(401), Answer(200, b'{"the": "image before"}')]
+)
 def test_what_was_put_is_waited_for(late: int, before: Answer) -> None:
     waits = Waits()
 
@@ -419,11 +422,8 @@ Reads = Callable[[Registries, Repository, bytes], object]
     ("do", "content", "answer", "message"),
     [
         (read, b"", Answer(body=b'{"schemaVersion": 1, "fsLayers": []}'), "neither an image nor"),
-        (read, b"", Answer(body=b"not json"), "neither an image nor"),
-        (read, b"", Answer(body=b"[]"), "neither an image nor"),
         (read, b"", Answer(body=b"{}"), "neither an image nor"),
         (read, b"", Answer(body=b'{"mediaType": 7}'), "neither an image nor"),
-        (read, b"", Answer(body=b"[" * 100_000), "neither an image nor"),
         (read, b"", Answer(body=b"{}", headers=(("Content-Type", b"\xff"),)), "neither an image"),
         (read, b"", Answer(body=b" " * (4 * 1024 * 1024 + 1)), "longer than"),
         (read_at, b"", Answer(body=b"{}"), "other bytes"),
@@ -432,7 +432,7 @@ Reads = Callable[[Registries, Repository, bytes], object]
         (of, b'{"config": {"mediaType": "a", "digest": null, "size": 1}}', Answer(), "malformed"),
         (of, IMAGE.content, refusal(404, "BLOB_UNKNOWN"), "answered 404"),
         (of, IMAGE.content, refusal(404), "answered 404"),
-        (of, IMAGE.content, Answer(body=b"[]"), "other bytes"),
+        (of, IMAGE.content, Answer(body=b'{"a": 1}'), "other bytes"),
         (of, IMAGE.content, Answer(body=b" " * (8 * 1024 * 1024 + 1)), "longer than"),
         (of_index, b'{"manifests": 7}', Answer(), "malformed"),
         (of_index, b'{"manifests": [7]}', Answer(), "malformed"),
@@ -466,6 +466,40 @@ def test_what_can_never_be_used_as_an_image_is_broken(
     ):
         do(registries, server.repository, content)
     assert waits.seconds == []
+
+
+STATED = ("Docker-Content-Digest", IMAGE.digest)
+
+
+@pytest.mark.parametrize(
+    ("do", "content", "answer"),
+    [
+        (read, b"", Answer(200, IMAGE.content[:-3], (TYPE,))),
+        (read, b"", Answer(200, IMAGE.content[:-3], (TYPE, STATED))),
+        (read, b"", Answer(200, b"{}", (TYPE, STATED))),
+        (read, b"", Answer(200, b"<html>log in</html>")),
+        (read, b"", Answer(200, b"")),
+        (read, b"", Answer(200, b"[]")),
+        (read, b"", Answer(200, b"[" * 100_000)),
+        (read_at, b"", Answer(200, IMAGE.content[:-3], (TYPE,))),
+        (of, IMAGE.content, Answer(200, b"{")),
+        (of, IMAGE.content, Answer(200, b"")),
+        (of_index, index_of(descriptor(IMAGE_MANIFEST, IMAGE.content)), Answer(200, b'{"config')),
+    ],
+)
+def test_what_is_incomplete_is_neither_broken_nor_an_answer(
+    do: Reads, content: bytes, answer: Answer
+) -> None:
+    with (
+        scripted(lambda asked: answer if "GET" in asked.line else refusal(405)) as server,
+        open_registries() as registries,
+    ):
+        with pytest.raises(PushError, match="is incomplete, or was changed") as caught:
+            do(registries, server.repository, content)
+        assert not isinstance(caught.value, BrokenImageError)
+        if do is read:
+            with pytest.raises(PushError, match="is incomplete, or was changed"):
+                registries.digest(server.repository.tagged("1"))
 
 
 @pytest.mark.parametrize("answer", [refusal(401), refusal(403), refusal(500), refusal(503)])
