@@ -56,14 +56,14 @@ def list_tags(run: Run) -> Listed:
     try:
         found = run.each(run.registries.tags, run.plan.repositories)
     except PushError as error:
-        raise run.source.engine_error or error from error
+        raise run.registry_error(error) from error
     return {each: None if names is None else frozenset(names) for each, names in found}
 
 
 def may_be_there(reference: Reference, listed: Listed) -> bool:
-    """Whether a tag may exist, by what the registry lists."""
+    """Whether a tag may exist, by what the registry lists. An empty list proves nothing."""
     names = listed.get(reference.repository)
-    return names is None or reference.tag in names
+    return not names or reference.tag in names
 
 
 def converge(

@@ -42,8 +42,7 @@ def find_published(run: Run, listed: Listed) -> Reference | None:
     except ConflictError:
         raise
     except ReleasetagError as error:
-        # Without an engine nothing can be published either, and that is easier to fix.
-        raise run.source.engine_error or error from error
+        raise run.registry_error(error) from error
     if len({image.digest for _, image in found}) > 1:
         shown = ", ".join(f"{reference} is {image.digest}" for reference, image in found)
         raise ConflictError(
@@ -78,9 +77,8 @@ def publish(run: Run, origin: Reference | None, *, reused: bool) -> tuple[Proven
     if origin is None:
         provenance = build(run)
         # Another run may have published the release while this one built.
-        first = run.first_exact_references
-        digests = [digest for _, digest in run.each(run.registries.digest, first)]
-        origin = (find_published(run, {}) if any(digests) else None) or run.source.origin
+        there = any(_inspect(run, run.first_exact_references))
+        origin = (find_published(run, {}) if there else None) or run.source.origin
         pushed = [*run.source.pushed]
         run.report.step("Pushing the exact tags")
         if origin is None:

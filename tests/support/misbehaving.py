@@ -38,7 +38,7 @@ SCHEMA_1_TYPE = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 
 LAG_READS = 2
 LAG_SECONDS = 3.0
-TOKEN_USES = 2
+TOKEN_USES = 12
 TRICKLE_SECONDS = 20.0
 """Between two bytes of a trickle: less than any client waits for the next one."""
 
@@ -105,7 +105,7 @@ class Misbehaviour(Enum):
     TOKEN_FOR_LESS = "a token that may pull where one to push was asked for: Docker Hub, any"
     TOKEN_ALWAYS_THE_SAME = "one token for whatever is asked, that may only pull: GHCR's way"
     TOKEN_FOR_ANOTHER = "one token for whatever is asked, that may nothing here: GHCR's way"
-    TOKEN_EXPIRES = "tokens that end after two requests, whatever expires_in says"
+    TOKEN_EXPIRES = "tokens that end after some requests, whatever expires_in says"
 
     # Failures.
     RATE_LIMITED = "429 with Retry-After now and then: Docker Hub"
