@@ -221,36 +221,40 @@ def _replan(run: Run, plan: Plan) -> Plan:
 
 def _appeared(run: Run, plan: Plan, listed: Listed) -> list[Release]:
     """Find higher releases whose exact tag has appeared in a repository since this run began."""
-    policy, known = run.policy, {release.version for release in plan.history}
     own = {reference.tag for reference in run.exact_references}
     found: dict[Release, None] = {}
     for repository, before in listed.items():
         after = run.registries.tags(repository)
-        if after is None:
+        # A list without the tag that this run has put is not whole.
+        if after is None or not own.issubset(after):
             run.report.warn(
                 f"{repository.registry} does not list the tags of {repository}: a release that git"
                 " does not know cannot be seen there"
             )
-        if before is None or after is None:
-            continue
-        for name in after:
-            if name in before or name in own or not policy.is_exact(name):
-                continue
-            try:
-                image = inspect_image(run.registries, repository.tagged(name))
-            except PushError:
-                continue
-            if image is None or image.version is None or image.version in known:
-                continue
-            release = Release("", image.version, image.revision)
-            is_exact = name in policy.exact_tags(release.version, release.revision)
-            if (
-                is_exact
-                and policy.counts(release.version)
-                and release.version > plan.release.version
-            ):
-                found[release] = None
+        elif before is not None:
+            for name in set(after) - before - own:
+                if release := _higher_release(run, plan, repository.tagged(name)):
+                    found[release] = None
     return list(found)
+
+
+def _higher_release(run: Run, plan: Plan, reference: Reference) -> Release | None:
+    """Return the release that an exact tag names, if it is higher and git does not know it."""
+    policy = run.policy
+    if not policy.is_exact(reference.tag):
+        return None
+    try:
+        image = inspect_image(run.registries, reference)
+    except PushError:
+        return None
+    if image is None or image.version is None:
+        return None
+    version, revision = image.version, image.revision
+    is_known = any(release.version == version for release in plan.history)
+    is_higher = version > plan.release.version and policy.counts(version)
+    if is_known or not is_higher or reference.tag not in policy.exact_tags(version, revision):
+        return None
+    return Release("", version, revision)
 
 
 def _manifest_in_place(mover: Mover, release: Release) -> Manifest | None:
