@@ -113,27 +113,6 @@ def put_commit_tags(run: Run, manifest: Manifest) -> None:
     run.each_reported(put_if_free, run.references([tag.name for tag in run.plan.commit]))
 
 
-def confirm(run: Run, manifest: Manifest) -> None:
-    """Check that the exact tag still names the release's image, everywhere.
-
-    The first exact tag is enough: the engine's push of that one alone may replace another image.
-
-    Raises:
-        ConflictError: another run has published the same version meanwhile.
-    """
-
-    def settled(reference: Reference) -> str | None:
-        return run.registries.settled_digest(reference, manifest.digest)
-
-    for reference, digest in run.each(settled, run.first_exact_references):
-        if digest != manifest.digest:
-            raise ConflictError(
-                f"{reference} was {manifest.digest} and names {digest or 'nothing'} now:"
-                " another run publishes the same version",
-                "see that one run publishes a version at a time, and run `releasetag verify`",
-            )
-
-
 def _inspect(run: Run, references: Sequence[Reference]) -> list[tuple[Reference, PublishedImage]]:
     # A repository that may not be read may be one that is not there yet: the push decides.
     def inspect(reference: Reference) -> PublishedImage | None:
