@@ -101,8 +101,29 @@ def converge(
     else:
         raise not_staying_error(watched)
     if put:
-        _confirm(run, plan, manifest, watched)
+        _confirm_or_follow(run, plan, manifest, watched)
     warn_or_raise_unsure(settled.unsure, put, run.report.warn)
+
+
+def confirm(run: Run, manifest: Manifest) -> None:
+    """Check that the exact tag still names the release's image, everywhere.
+
+    The first exact tag is enough: the engine's push of that one alone may replace another image.
+
+    Raises:
+        ConflictError: another run has published the same version meanwhile.
+    """
+
+    def settled(reference: Reference) -> str | None:
+        return run.registries.settled_digest(reference, manifest.digest)
+
+    for reference, digest in run.each(settled, run.first_exact_references):
+        if digest != manifest.digest:
+            raise ConflictError(
+                f"{reference} was {manifest.digest} and names {digest or 'nothing'} now:"
+                " another run publishes the same version",
+                "see that one run publishes a version at a time, and run `releasetag verify`",
+            )
 
 
 def settle(
@@ -279,10 +300,10 @@ def _has_passed(mover: Mover, release: Release, manifest: Manifest) -> bool:
     return any(digest == manifest.digest for _, digest in digests)
 
 
-def _confirm(run: Run, plan: Plan, manifest: Manifest, watched: Sequence[Reference]) -> None:
+def _confirm_or_follow(
+    run: Run, plan: Plan, manifest: Manifest, watched: Sequence[Reference]
+) -> None:
     """Check the exact tags a last time; floating tags follow one that was replaced meanwhile."""
-    from releasetag.publish.exact import confirm
-
     try:
         confirm(run, manifest)
     except ConflictError:
