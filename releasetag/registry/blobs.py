@@ -67,27 +67,29 @@ def copy_blob(src: Endpoint, dst: Endpoint, blob: Descriptor) -> None:
             return
     except DeniedError:
         pass  # the repository may not exist yet: the upload decides
-    # Start and transfer are one operation: half an upload cannot be resumed.
-    dst.client.retry(lambda: _copy(src, dst, blob))
-
-
-def _copy(src: Endpoint, dst: Endpoint, blob: Descriptor) -> None:
     operation = f"copy {src.repository.at(blob.digest)} to {dst.repository}"
-    for last in (False, True):
-        location = _mount(src, dst, blob, operation) if src.client is dst.client else ""
-        if location is None:
-            return
-        location = location or _start_upload(dst, operation)
-        try:
-            _transfer(src, dst, blob, operation, location)
-        except (AuthError, NotFoundError):
-            # It could be started: since then a token may have expired, or another replica of the
-            # registry does not know the upload. The body cannot be sent again, so the upload
-            # starts again, once.
-            if last:
-                raise
-        else:
-            return
+    location = dst.client.retry(lambda: _start(src, dst, blob, operation))
+    if location is None:
+        return
+
+    def transfer() -> None:
+        # Half an upload cannot be resumed: another one is started.
+        nonlocal location
+        used, location = location or _start_upload(dst, operation), ""
+        _transfer(src, dst, blob, operation, used)
+
+    try:
+        dst.client.retry(transfer)
+    except (AuthError, NotFoundError):
+        # It could be started: since then a token may have expired, or another replica of the
+        # registry does not know the upload. The body cannot be sent again.
+        dst.client.retry(transfer)
+
+
+def _start(src: Endpoint, dst: Endpoint, blob: Descriptor, operation: str) -> str | None:
+    """Mount a blob, or return where to upload it to."""
+    location = _mount(src, dst, blob, operation) if src.client is dst.client else ""
+    return _start_upload(dst, operation) if location == "" else location
 
 
 def _mount(src: Endpoint, dst: Endpoint, blob: Descriptor, operation: str) -> str | None:

@@ -36,7 +36,7 @@ class Guarded:
     Args:
         realm: what the challenge names.
         token: the token server's answer to its n-th request.
-        inside: what the registry does with who it lets in.
+        inside: the registry's answer to an authorised request.
     """
 
     realm: str = REALM
@@ -87,7 +87,7 @@ def test_a_token_is_asked_for_with_basic_credentials_service_and_scopes() -> Non
     }
 
 
-def test_nobody_asks_for_a_token_without_a_name() -> None:
+def test_without_credentials_a_token_is_requested_anonymously() -> None:
     guard = Guarded()
     with guard.registries(None) as registries:
         assert registries.tags(REPOSITORY) == ["1"]
@@ -109,7 +109,7 @@ def test_an_identity_token_is_exchanged_as_oauth2_has_it() -> None:
     }
 
 
-def test_an_identity_token_lets_in_to_a_real_registry(start_registry: StartRegistry) -> None:
+def test_an_identity_token_is_accepted_by_a_real_registry(start_registry: StartRegistry) -> None:
     registry = start_registry(auth="token")
     assert registry.token_server is not None
     expected = registry.put_image("acme/app", "1.2.3")
@@ -140,7 +140,7 @@ def test_a_registry_token_is_sent_as_it_is() -> None:
         ({"expires_in": 300}, {}, 295, 2),
         ({"expires_in": 5}, {}, 2, 1),
         ({"expires_in": 5}, {}, 6, 2),
-        ({"expires_in": 0}, {}, 30, 1),  # as good as not said
+        ({"expires_in": 0}, {}, 30, 1),  # as if it were absent
         (
             {"expires_in": 300, "issued_at": "2026-10-21T07:28:00.123456789Z"},
             {"Date": "Wed, 21 Oct 2026 07:31:20 GMT"},
@@ -184,7 +184,7 @@ def test_a_token_that_is_refused_is_replaced_once() -> None:
     assert len(guard.tokens) == 3
 
 
-def test_the_second_request_asks_for_its_token_before_it_is_told_to() -> None:
+def test_the_second_request_gets_its_token_before_it_is_challenged() -> None:
     guard = Guarded()
     with guard.registries() as registries:
         registries.tags(REPOSITORY)
@@ -375,11 +375,11 @@ def test_an_upload_to_another_host_gets_no_credentials() -> None:
         (404, SECRET, PushError),
     ],
 )
-def test_a_token_that_is_not_given_is_an_error_at_once(
+def test_a_refused_token_is_an_error_at_once(
     status: int, credentials: Credentials, expected: type[Exception]
 ) -> None:
-    said = {"error": "invalid_grant", "error_description": "no\nway"}
-    guard = Guarded(token=lambda _: httpx.Response(status, json=said))
+    body = {"error": "invalid_grant", "error_description": "no\nway"}
+    guard = Guarded(token=lambda _: httpx.Response(status, json=body))
     with guard.registries(credentials) as registries, pytest.raises(expected) as caught:
         registries.manifest(REPOSITORY.tagged("1"))
     assert len(guard.tokens) == 1
@@ -410,7 +410,9 @@ def test_an_answer_without_a_token_is_an_auth_error(content: bytes) -> None:
 
 @pytest.mark.parametrize("credentials", [SECRET, IDENTITY])
 @pytest.mark.parametrize("where", ["registry", "token server"])
-def test_secrets_that_are_sent_back_are_not_shown(credentials: Credentials, where: str) -> None:
+def test_secrets_that_a_registry_sends_back_are_not_shown(
+    credentials: Credentials, where: str
+) -> None:
     secrets = [
         SECRET.password,
         basic(SECRET).removeprefix("Basic "),
@@ -420,7 +422,7 @@ def test_secrets_that_are_sent_back_are_not_shown(credentials: Credentials, wher
     if where == "token server":
         secrets.remove("t0ken-of-ours")  # there is none yet
     secrets = [s for s in secrets if (s == "id3ntity") == (credentials is IDENTITY) or "t0" in s]
-    echo = {"errors": [{"code": "DENIED", "message": f"you said {' '.join(secrets)}"}]}
+    echo = {"errors": [{"code": "DENIED", "message": f"you sent {' '.join(secrets)}"}]}
 
     def token(_: int) -> httpx.Response:
         if where == "token server":
@@ -431,7 +433,7 @@ def test_secrets_that_are_sent_back_are_not_shown(credentials: Credentials, wher
     with guard.registries(credentials) as registries, pytest.raises(AuthError) as caught:
         registries.manifest(REPOSITORY.tagged("1"))
     shown = f"{caught.value.message} {caught.value.hint} {caught.value!r}"
-    assert "you said ***" in shown
+    assert "you sent ***" in shown
     assert not [secret for secret in secrets if secret in shown]
 
 
@@ -503,7 +505,7 @@ def test_a_token_for_less_than_was_asked_is_no_answer(
         refusal(404, "UNAUTHORIZED"),
     ],
 )
-def test_denial_is_an_auth_error_however_it_is_said(action: str, denial: Answer) -> None:
+def test_denial_is_an_auth_error_in_every_form(action: str, denial: Answer) -> None:
     config = b"{}"
     image = Manifest(
         IMAGE_MANIFEST,

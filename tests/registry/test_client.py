@@ -1,7 +1,7 @@
-"""What a registry's faults come to: tried again or not, and what the user is told.
+"""releasetag.registry.client and errors: what is retried, and what error a fault becomes.
 
 A real registry answers everything but the faults themselves, which it would not give when asked;
-they are put between (see parts.Faulty).
+they are put between (see Faulty).
 """
 
 import re
@@ -88,7 +88,7 @@ def matching(pattern: str) -> Callable[[httpx.Request], bool]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_passing_fault_is_got_over_at_every_kind_of_request(places: Places, kind: str) -> None:
+def test_a_transient_fault_is_retried_at_every_kind_of_request(places: Places, kind: str) -> None:
     for number, fault in enumerate(TRANSIENT.values()):
         network, waits = Faulty(matching(KINDS[kind]), fault, times=2), Waits()
         with open_registries(places.target, transport=network, sleep=waits) as registries:
@@ -106,7 +106,9 @@ def test_a_body_that_breaks_off_is_read_again(places: Places, kind: str) -> None
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_fault_that_stays_ends_after_five_tries(places: Places, kind: str) -> None:
+def test_a_transient_fault_that_stays_is_an_error_after_five_attempts(
+    places: Places, kind: str
+) -> None:
     for number, fault in enumerate(TRANSIENT.values()):
         network, waits = Faulty(matching(KINDS[kind]), fault, times=-1), Waits()
         with (
@@ -130,15 +132,14 @@ PERMANENT: list[tuple[int, str, type[ReleasetagError]]] = [
 ]
 
 
-# The others: HEAD of a manifest is followed by GET, a token server's refusals are in test_auth.py,
-# those to list tags in test_tags.py.
+# The others: HEAD is followed by GET, a token server's refusals are in test_auth.py, those to list
+# tags in test_tags.py.
 @pytest.mark.parametrize(
-    "kind", [k for k in KINDS if k not in {"HEAD of a manifest", "token", "list of tags"}]
+    "kind",
+    ["GET of a manifest", "PUT of a manifest", "GET of a blob", "start of an upload", "upload"],
 )
 def test_a_permanent_refusal_is_not_retried(places: Places, kind: str) -> None:
     for number, (status, error, expected) in enumerate(PERMANENT):
-        if kind == "HEAD of a blob" and expected is AuthError:
-            continue  # the upload decides, see test_copy.py
         fault = answers(status, error)
         network, waits = Faulty(matching(KINDS[kind]), fault, times=-1), Waits()
         with (
@@ -153,7 +154,7 @@ def test_a_permanent_refusal_is_not_retried(places: Places, kind: str) -> None:
         assert ("releasetag login" in caught.value.hint) == (expected is AuthError)
 
 
-def test_a_token_that_ends_before_the_upload_is_replaced(places: Places) -> None:
+def test_a_token_that_expires_before_the_upload_is_replaced(places: Places) -> None:
     network, waits = Faulty(matching(KINDS["upload"]), answers(401)), Waits()
     with open_registries(places.target, transport=network, sleep=waits) as registries:
         places.publish(registries)
@@ -179,7 +180,7 @@ def test_a_token_that_ends_before_the_upload_is_replaced(places: Places) -> None
         ({"Retry-After": "-5"}, [1, 2]),
     ],
 )
-def test_the_wait_that_a_registry_asks_for_is_kept_within_bounds(
+def test_the_wait_that_a_registry_asks_for_is_kept_within_the_budget(
     headers: dict[str, str], waits: list[float]
 ) -> None:
     rest = iter([httpx.Response(429, headers=headers), httpx.Response(503)])
@@ -195,7 +196,7 @@ def test_the_wait_that_a_registry_asks_for_is_kept_within_bounds(
 
 
 @pytest.mark.parametrize("drawn", [0.0, 0.5, 0.999])
-def test_waits_are_spread_but_grow(drawn: float) -> None:
+def test_waits_grow_and_have_jitter(drawn: float) -> None:
     waits = Waits()
     network = httpx.MockTransport(answers(503))
     registries = Registries(
@@ -230,7 +231,7 @@ DIGEST = "sha256:" + "0" * 64
 
 
 @pytest.mark.parametrize(
-    ("title", "answer", "ask", "words"),
+    ("title", "answer", "ask", "message"),
     [
         (
             "a manifest too large",
@@ -262,13 +263,13 @@ def test_what_a_registry_must_not_do_is_an_error_at_once(
     title: str,
     answer: Fault,
     ask: Callable[[Registries], object],
-    words: str,
+    message: str,
 ) -> None:
     waits = Waits()
     network = httpx.MockTransport(answer)
     with (
         open_registries(transport=network, sleep=waits) as registries,
-        pytest.raises(PushError, match=words) as caught,
+        pytest.raises(PushError, match=message) as caught,
     ):
         ask(registries)
     assert waits.seconds == [], title
@@ -289,7 +290,7 @@ def test_what_a_registry_must_not_do_is_an_error_at_once(
         (b'{"errors": [{"message": "at https://r/up?_state=s3cret now"}]}', "at https://r/up now"),
     ],
 )
-def test_the_registrys_own_words_are_quoted_made_fit_to_print(body: bytes, shown: str) -> None:
+def test_the_registrys_own_message_is_quoted_in_one_printable_line(body: bytes, shown: str) -> None:
     network = httpx.MockTransport(lambda _: httpx.Response(400, content=body))
     with open_registries(transport=network) as registries, pytest.raises(PushError) as caught:
         registries.manifest(REPOSITORY.tagged("1"))

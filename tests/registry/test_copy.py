@@ -111,10 +111,10 @@ def test_blobs_are_mounted_within_one_registry(start_registry: StartRegistry) ->
     expected = registry.put_image("acme/app", "1.2.3", {"a": "b"})
     with open_registries(registry) as registries:
         registries.copy(at(registry).at(expected), at(registry, "acme/mirror"))
-    said = registry.requests()
+    requests = registry.requests()
     assert registry.labels("acme/mirror", expected) == {"a": "b"}
-    assert any("uploads/?mount=" in line and line.startswith("POST") for line in said)
-    assert not any(line.startswith(("PATCH", "PUT /v2/acme/mirror/blobs")) for line in said)
+    assert any("uploads/?mount=" in line and line.startswith("POST") for line in requests)
+    assert not any(line.startswith(("PATCH", "PUT /v2/acme/mirror/blobs")) for line in requests)
     assert registry.token_server is not None
     both = ("repository:acme/mirror:pull,push", "repository:acme/app:pull")
     assert both in [request.scopes for request in registry.token_server.requests]
@@ -128,10 +128,10 @@ def test_a_layer_that_may_not_be_distributed_is_left_out() -> None:
     layers = [descriptor(foreign, b"elsewhere", urls=["https://layers.example.com/1"])]
     manifest = {"schemaVersion": 2, "mediaType": media_type, "config": config, "layers": layers}
     body = json.dumps(manifest).encode()
-    said: list[str] = []
+    requests: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        said.append(f"{request.method} {request.url.host}{request.url.path}")
+        requests.append(f"{request.method} {request.url.host}{request.url.path}")
         source = request.url.host == "source.example.com"
         if request.method == "GET":
             return httpx.Response(200, content=body) if source else httpx.Response(404)
@@ -144,8 +144,8 @@ def test_a_layer_that_may_not_be_distributed_is_left_out() -> None:
             Repository("source.example.com", "app").at(digest(body)),
             Repository("target.example.com", "app"),
         )
-    assert said[-1] == f"PUT target.example.com/v2/app/manifests/{digest(body)}"
-    assert digest(b"elsewhere") not in " ".join(said)
+    assert requests[-1] == f"PUT target.example.com/v2/app/manifests/{digest(body)}"
+    assert digest(b"elsewhere") not in " ".join(requests)
 
 
 def test_a_copy_of_nothing_is_an_error(
@@ -368,7 +368,7 @@ def test_an_upload_that_is_lost_is_started_again_once(status: int, times: int) -
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         (lambda held, name: held.pop(name), "answered 404|does not have it"),
         (lambda held, name: held.update({name: b"other"}), "other bytes"),
@@ -379,13 +379,13 @@ def test_an_upload_that_is_lost_is_started_again_once(status: int, times: int) -
 )
 @pytest.mark.parametrize("what", [b"layer", b"{}"])
 def test_what_is_wrong_at_the_source_is_a_broken_image_and_goes_nowhere(
-    change: Callable[[dict[str, bytes], str], object], words: str, what: bytes
+    change: Callable[[dict[str, bytes], str], object], message: str, what: bytes
 ) -> None:
     waits = Waits()
     memory = MemoryRegistry(mount=lambda _: refusal(405))
     name = memory.put_image(b"layer")
     change(memory.held["acme/app"], digest(what))
-    with scripted(memory) as server, pytest.raises(BrokenImageError, match=words):
+    with scripted(memory) as server, pytest.raises(BrokenImageError, match=message):
         copied(server, name, waits)
     assert waits.seconds == []
     assert name not in memory.held.get("acme/new", {})

@@ -67,7 +67,7 @@ def test_a_manifest_is_put_under_another_tag_and_by_digest(registry: RegistrySer
     assert registry.digest("acme/app", "latest") == expected
 
 
-def test_a_manifest_whose_blobs_are_missing_is_refused_in_the_registrys_words(
+def test_a_manifest_whose_blobs_are_missing_is_refused_with_the_registrys_message(
     registry: RegistryServer, second_registry: RegistryServer
 ) -> None:
     image(registry, "acme/app", "1.2.3", b"layer")
@@ -192,7 +192,7 @@ def test_unknown_is_none_whatever_the_status(code: str, status: int) -> None:
 
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("where", ["registry", "token server"])
-def test_denial_may_be_absence_which_who_may_push_is_told(status: int, where: str) -> None:
+def test_denial_of_a_pull_may_be_absence_for_who_may_push(status: int, where: str) -> None:
     def answer(asked: Asked) -> Answer:
         if asked.line == "GET /token":
             (scope,) = asked.query["scope"]
@@ -277,7 +277,7 @@ def test_what_is_there_at_once_costs_one_request(registry: RegistryServer) -> No
         assert registry.requests()[before + 1 :] == ["HEAD /v2/acme/app/manifests/1"]
 
 
-def test_what_never_settles_is_said_as_it_is(registry: RegistryServer) -> None:
+def test_what_never_settles_is_returned_as_it_is(registry: RegistryServer) -> None:
     found = image(registry, "acme/app", "1")
     waits = Waits()
     with open_registries(sleep=waits) as registries:
@@ -312,7 +312,7 @@ def test_the_digest_in_the_answer_to_a_put_is_trusted() -> None:
 
 @pytest.mark.parametrize("stated", [None, "", "1", f"{NOWHERE}é", b"\xff", f"{NOWHERE}, {NOWHERE}"])
 @pytest.mark.parametrize(
-    ("then", "words"),
+    ("then", "message"),
     [
         (Answer(200, IMAGE.content, (TYPE,)), None),
         (refusal(404), "does not have it"),
@@ -320,7 +320,7 @@ def test_the_digest_in_the_answer_to_a_put_is_trusted() -> None:
     ],
 )
 def test_without_a_digest_in_the_answer_to_a_put_it_is_looked_for(
-    stated: str | bytes | None, then: Answer, words: str | None
+    stated: str | bytes | None, then: Answer, message: str | None
 ) -> None:
     waits = Waits()
 
@@ -331,11 +331,11 @@ def test_without_a_digest_in_the_answer_to_a_put_it_is_looked_for(
         return then if len(waits.seconds) > 1 else refusal(404)
 
     with scripted(answer) as server, open_registries(sleep=waits) as registries:
-        if words is None:
+        if message is None:
             assert registries.put_manifest(server.repository.tagged("1"), IMAGE) == IMAGE.digest
             assert waits.seconds == [0.25, 0.5]
         else:
-            with pytest.raises(PushError, match=words):
+            with pytest.raises(PushError, match=message):
                 registries.put_manifest(server.repository.tagged("1"), IMAGE)
 
 
@@ -416,7 +416,7 @@ Reads = Callable[[Registries, Repository, bytes], object]
 
 
 @pytest.mark.parametrize(
-    ("do", "content", "answer", "words"),
+    ("do", "content", "answer", "message"),
     [
         (read, b"", Answer(body=b'{"schemaVersion": 1, "fsLayers": []}'), "neither an image nor"),
         (read, b"", Answer(body=b"not json"), "neither an image nor"),
@@ -456,13 +456,13 @@ Reads = Callable[[Registries, Repository, bytes], object]
     ],
 )
 def test_what_can_never_be_used_as_an_image_is_broken(
-    do: Reads, content: bytes, answer: Answer, words: str
+    do: Reads, content: bytes, answer: Answer, message: str
 ) -> None:
     waits = Waits()
     with (
         scripted(lambda _: answer) as server,
         open_registries(sleep=waits) as registries,
-        pytest.raises(BrokenImageError, match=words),
+        pytest.raises(BrokenImageError, match=message),
     ):
         do(registries, server.repository, content)
     assert waits.seconds == []

@@ -1,4 +1,4 @@
-"""Registries against real registries: what is read, put, listed, copied and checked."""
+"""releasetag.registry.registries: credentials and tokens, against real registries."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -24,9 +24,7 @@ NOWHERE = "sha256:" + "0" * 64
 
 
 @pytest.mark.parametrize("auth", ["htpasswd", "token"])
-def test_check_lets_in_who_has_the_password_and_nobody_else(
-    start_registry: StartRegistry, auth: Auth
-) -> None:
+def test_check_accepts_the_password_and_no_other(start_registry: StartRegistry, auth: Auth) -> None:
     registry = start_registry(auth=auth)
     with open_registries() as registries:
         registries.check(registry.address, Credentials(registry.username, registry.password))
@@ -68,7 +66,7 @@ def test_a_repository_that_the_account_may_not_push_to_is_an_auth_error(
             registries.put_manifest(at(registry).tagged("latest"), manifest)
 
 
-def test_requests_side_by_side_share_a_token_and_a_look_for_credentials(
+def test_concurrent_requests_share_a_token_and_one_look_up_of_credentials(
     start_registry: StartRegistry,
 ) -> None:
     registry = start_registry(auth="token")

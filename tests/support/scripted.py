@@ -93,12 +93,14 @@ def scripted(answer: Callable[[Asked], Answer]) -> Iterator[Scripted]:
                 server.asked.append(asked)
             head = [b"HTTP/1.1 %d -" % answered.status]
             head += [b"%s: %s" % (name.encode(), _bytes(v)) for name, v in answered.headers]
-            if "Content-Length" not in dict(answered.headers):
+            if {"Content-Length", "Transfer-Encoding"} & dict(answered.headers).keys():
+                # It may promise what does not come.
+                self.close_connection = True
+                head.append(b"Connection: close")
+            else:
                 head.append(b"Content-Length: %d" % len(answered.body))
             body = b"" if self.command == "HEAD" else answered.body
             self.wfile.write(b"\r\n".join([*head, b"", body]))
-            # A length or encoding of the test's own may promise what does not come.
-            self.close_connection = bool(answered.headers)
 
         do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = _serve  # noqa: N815 - names that are looked up
 
