@@ -15,7 +15,7 @@ def plan(shared: Shared) -> int:
     from releasetag.report.console import people_console, print_plan, print_warning
     from releasetag.report.json import dumps, plan_object
 
-    tree, configuration = prepare(shared, {})
+    tree, configuration = prepare(shared)
     people = people_console(stderr=True)
     planned = plan_release(
         tree, configuration, os.environ, lambda text: print_warning(people, text)
