@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM as an exception in the main thread, even while it waits."""
 
+import os
 import signal
-import socket
 import threading
 import time
 from types import FrameType
@@ -33,10 +33,9 @@ def listen() -> None:
     after a build step of an hour, say. So the interpreter reports every signal to a thread, which
     interrupts the main thread until its handler has run.
     """
-    reader, writer = socket.socketpair()
-    writer.setblocking(False)
-    # Detached: it stays open for as long as the process lives.
-    signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     signal.signal(_WAKE, lambda *_: None)
     for number in _SIGNALS:
         signal.signal(number, _stop)
@@ -50,17 +49,17 @@ def _stop(number: int, _frame: FrameType | None) -> NoReturn:
     raise Stopped(number)
 
 
-def _wake(reader: socket.socket, main: int) -> NoReturn:
+def _wake(reader: int, main: int) -> NoReturn:
     """Interrupt the main thread until its handler of a signal has run.
 
     More than once, as an interrupt can come just before a wait, too: no event tells of that.
 
     Args:
-        reader: every byte that comes here is the number of a signal.
+        reader: a pipe; every byte that comes is the number of a signal.
         main: the main thread's identifier.
     """
     while True:
-        number = reader.recv(1)[0]
+        number = os.read(reader, 1)[0]
         while number in _SIGNALS and signal.getsignal(number) is _stop:
             signal.pthread_kill(main, _WAKE)
             time.sleep(_WAKE_SECONDS)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Run
+from tests.support.git import GitRepository
 from tests.support.run import clean_environ, run_cli
 
 COMMANDS = ("plan", "publish", "verify", "promote", "login", "logout", "init")
@@ -89,15 +90,16 @@ sys.exit(code)
         (["--help"], "pydantic git rich docker httpx"),
         (["publish", "--help"], "pydantic git rich docker httpx"),
         (["init", "--json"], "pydantic rich docker httpx"),
+        (["plan"], "pydantic rich docker httpx releasetag.report.json"),
+        (["plan", "--json"], "pydantic rich docker httpx"),
     ],
 )
 def test_a_command_imports_what_it_needs(
-    args: list[str], unwanted: str, home: Path, tmp_path: Path
+    args: list[str], unwanted: str, app: GitRepository, home: Path
 ) -> None:
-    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     done = subprocess.run(
         [sys.executable, "-c", IMPORTED, unwanted, *args],
-        cwd=tmp_path,
+        cwd=app.path,
         env=clean_environ(home),
         capture_output=True,
         text=True,
