@@ -431,7 +431,7 @@ def test_engine_that_talks_nonsense_gets_no_answer_and_no_wait(
 def test_names_are_read_as_every_version_of_buildkit_writes_them(
     metadata: list[tuple[str, str]], names: list[str]
 ) -> None:
-    assert filesync._asked(MultiDict(metadata)) == names
+    assert filesync._requested(MultiDict(metadata)) == names
 
 
 def test_health_is_answered_while_files_are_looked_for(
