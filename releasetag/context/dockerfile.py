@@ -5,10 +5,11 @@ The builder checks the Dockerfile, this does not. Source: the Dockerfile referen
 github.com/moby/buildkit (``frontend/dockerfile/parser``).
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+
+from releasetag.json_text import InvalidJsonError, parse_json
 
 _DIRECTIVE = re.compile(r"#\s*(syntax|escape|check)\s*=\s*(\S.*)", re.IGNORECASE)
 _HEREDOC = re.compile(r"\d*<<(-?)\s*+([^<]+)")
@@ -190,6 +191,6 @@ def _heredocs(instruction: str, rest: str) -> Iterator[tuple[str, bool]]:
 
 def _is_json(rest: str) -> bool:
     try:
-        return isinstance(json.loads(re.sub(r"^(--\S+\s+)+", "", rest)), list)
-    except (ValueError, RecursionError):
+        return isinstance(parse_json(re.sub(r"^(--\S+\s+)+", "", rest)), list)
+    except InvalidJsonError:
         return False
