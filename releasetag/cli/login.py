@@ -30,7 +30,7 @@ def login(
     Asks for what is not given. Only checked credentials are stored.
     """
     from releasetag.cli.prepare import log_requests
-    from releasetag.credentials import Credentials, store_credentials
+    from releasetag.credentials import Credentials, CredentialStore
     from releasetag.registry import Registries
 
     if verbose:
@@ -39,7 +39,7 @@ def login(
     credentials = Credentials(*_ask(username, password_stdin=password_stdin))
     with Registries(lambda _: credentials, os.environ) as registries:
         registries.check(name, credentials)
-    where = store_credentials(name, credentials, os.environ)
+    where = CredentialStore(os.environ).store(name, credentials)
     _tell(
         {"registry": name, "stored": where}, f"logged in to {name}, stored in {where}", json, quiet
     )
@@ -53,10 +53,10 @@ def logout(
     verbose: Verbose = False,  # noqa: ARG001 (as every command has it; there is no more to tell)
 ) -> int:
     """Remove stored credentials."""
-    from releasetag.credentials import erase_credentials
+    from releasetag.credentials import CredentialStore
 
     name = _registry(registry)
-    erased = erase_credentials(name, os.environ)
+    erased = CredentialStore(os.environ).erase(name)
     said = f"logged out of {name}" if erased else f"not logged in to {name}"
     _tell({"registry": name, "erased": erased}, said, json, quiet)
     return 0

@@ -48,10 +48,10 @@ def log_requests() -> None:
 
 def registries(environ: Mapping[str, str]) -> "Registries":
     """The registries' client, with the credentials that docker would use."""
-    from releasetag.credentials import find_credentials
+    from releasetag.credentials import CredentialStore
     from releasetag.registry import Registries
 
-    return Registries(lambda registry: find_credentials(registry, environ), environ)
+    return Registries(CredentialStore(environ).find, environ)
 
 
 def components(configuration: Configuration) -> list[Settings]:

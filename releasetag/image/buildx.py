@@ -11,12 +11,11 @@ import re
 import shutil
 import subprocess
 import tempfile
-from base64 import b64encode
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from releasetag.credentials import HUB_SERVER
+from releasetag.credentials.encodings import docker_auth_config
 from releasetag.errors import (
     AuthError,
     BuildError,
@@ -27,7 +26,7 @@ from releasetag.errors import (
 )
 from releasetag.image.engine_build import BuiltImage
 from releasetag.push_failure import kind_of
-from releasetag.reference import DOCKER_HUB, is_digest
+from releasetag.reference import is_digest
 from releasetag.text import printable
 
 # As build arguments these would change the docker command, if they went through its environment.
@@ -165,12 +164,10 @@ class BuildxImage(BuiltImage):
         arguments = {k: v for k, v in self.build_args().items() if not _DOCKERS_OWN.match(k)}
         environ = {**self.tools.environ, **arguments}
         registry = self.plan.repositories[0].registry
-        found = self.tools.find_credentials(registry)
+        found = self.tools.credentials.find(registry)
         if found is not None and found.password and "DOCKER_AUTH_CONFIG" not in environ:
             # What docker does not know itself, such as GITHUB_TOKEN for ghcr.io.
-            auth = b64encode(f"{found.username}:{found.password}".encode()).decode("ascii")
-            server = HUB_SERVER if registry == DOCKER_HUB else registry
-            environ["DOCKER_AUTH_CONFIG"] = json.dumps({"auths": {server: {"auth": auth}}})
+            environ["DOCKER_AUTH_CONFIG"] = docker_auth_config(registry, found)
         return environ
 
     def _run(self, *words: str) -> "subprocess.CompletedProcess[bytes]":

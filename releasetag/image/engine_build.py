@@ -52,7 +52,7 @@ class BuiltImage(ImageSource):
             self._context,
             self.options(platform),
             mtime=self._commit_time,
-            find_credentials=self.tools.find_credentials,
+            credentials=self.tools.credentials,
             progress=progress,
         )
 

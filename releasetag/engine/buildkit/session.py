@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from releasetag.errors import ReleasetagError, UsageError
-from releasetag.reference import DOCKER_HUB, DOCKER_HUB_HOST
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from grpclib.protocol import H2Protocol
     from grpclib.server import Server
 
-    from releasetag.credentials import Credentials
+    from releasetag.credentials import CredentialStore
     from releasetag.engine.buildkit.filesync import ContextFiles
     from releasetag.engine.connect import Engine
 
@@ -183,7 +182,7 @@ def open_session(
     files: "ContextFiles",
     secrets: Sequence[Secret],
     agents: Sequence[SshAgent],
-    find_credentials: "Callable[[str], Credentials | None]",
+    credentials: "CredentialStore",
 ) -> Iterator[str]:
     """A session for one build. What comes out is its id, for the build's ``session`` parameter.
 
@@ -193,13 +192,12 @@ def open_session(
         secrets: what ``RUN --mount=type=secret`` can have.
         agents: what ``RUN --mount=type=ssh`` can have: to list keys and to sign with them, not to
             change the agent.
-        find_credentials: who we are at a registry (``docker.io``, ``ghcr.io``), for base images.
-            Called in another thread, one call at a time.
+        credentials: for base images; asked in another thread.
 
     Raises:
         EngineError: the engine cannot be reached, or opens no sessions.
     """
-    services = _Services(files, secrets, agents, find_credentials)
+    services = _Services(files, secrets, agents, credentials)
     session_id = uuid.uuid4().hex
     started: Future[None] = Future()
     stop: Future[None] = Future()
@@ -322,13 +320,12 @@ class _Services:
         files: "ContextFiles",
         secrets: Sequence[Secret],
         agents: Sequence[SshAgent],
-        find_credentials: "Callable[[str], Credentials | None]",
+        credentials: "CredentialStore",
     ) -> None:
         self._files = files
         self._secrets = {secret.id: secret.value for secret in secrets}
         self._agents = {agent.id: agent.socket for agent in agents}
-        self._find_credentials = find_credentials
-        self._asking = asyncio.Lock()
+        self._credentials_store = credentials
 
     def __mapping__(self) -> "dict[str, Handler]":
         from grpclib.const import Cardinality, Handler
@@ -377,9 +374,7 @@ class _Services:
         return _message("GetSecretResponse", data=self._secrets[request.ID])
 
     async def _credentials(self, request: Any) -> "Message":
-        registry = DOCKER_HUB if request.Host == DOCKER_HUB_HOST else request.Host
-        async with self._asking:  # credential helpers do not expect company
-            found = await asyncio.to_thread(self._find_credentials, registry)
+        found = await asyncio.to_thread(self._credentials_store.find, request.Host)
         if found is None:
             return _message("CredentialsResponse")
         if found.identity_token:

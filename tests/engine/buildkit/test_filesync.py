@@ -31,6 +31,7 @@ from releasetag.errors import BuildError, UsageError
 from releasetag.events import BuildEvent, StepCached, StepLog
 from tests.conftest import StartRegistry
 from tests.support.context import make_context, make_tree
+from tests.support.credentials import NO_CREDENTIALS, store_of
 from tests.support.engine import Engine as RealEngine
 
 MTIME = 1_700_000_000
@@ -50,10 +51,6 @@ def connected(engine: RealEngine) -> Iterator[Engine]:
     found.client.close()
 
 
-def nobody(registry: str) -> None:
-    return None
-
-
 def run(
     docker: Engine, root: Path, dockerfile: Path | None = None, **options: Any
 ) -> tuple[str, list[BuildEvent]]:
@@ -63,7 +60,7 @@ def run(
         open_context(root, dockerfile),
         BuildOptions(builder="buildkit", network="none", **options),
         mtime=MTIME,
-        find_credentials=nobody,
+        credentials=NO_CREDENTIALS,
         progress=events.append,
     )
     return image_id, events
@@ -506,7 +503,7 @@ COPY . /x/
                 context,
                 options,
                 mtime=MTIME,
-                find_credentials=known.get,
+                credentials=store_of(known),
                 progress=events.append,
             )
 

@@ -36,7 +36,7 @@ from grpclib.health.v1.health_grpc import HealthStub
 from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from releasetag.context.tree import BuildContext
-from releasetag.credentials import Credentials
+from releasetag.credentials import Credentials, CredentialStore
 from releasetag.engine.buildkit import session
 from releasetag.engine.buildkit import upgrade as transport
 from releasetag.engine.buildkit.filesync import ContextFiles
@@ -53,6 +53,7 @@ from releasetag.errors import AuthError, EngineError, UsageError
 from tests.conftest import StartRegistry
 from tests.support import engine as support
 from tests.support.certificates import make_authority, make_server_identity
+from tests.support.credentials import NO_CREDENTIALS, StoreThatFinds, store_of
 from tests.support.image import busybox_files
 
 # --------------------------------------------------------------------------- the options
@@ -217,10 +218,6 @@ def tag(engine: support.Engine) -> Iterator[str]:
     engine.request("DELETE", f"/images/{name}?force=true")
 
 
-def _nobody(registry: str) -> None:
-    return None
-
-
 def test_a_secret_reaches_its_step_and_is_nowhere_afterwards(any_engine: support.Engine) -> None:
     value = secrets.token_hex(16).encode()
     tag = f"releasetag-session-{secrets.token_hex(4)}:test"
@@ -336,7 +333,7 @@ def test_a_private_base_image_is_pulled_with_credentials_from_the_session(
         asked.append(name)
         return credentials
 
-    with _session(connected, find_credentials=find) as session_id:
+    with _session(connected, credentials=StoreThatFinds(find)) as session_id:
         output = _build(connected, session_id, _on_base(registry.address), tag)
     (image,) = connected.client.images(tag)
     assert image["Labels"] == {"base": "private"}
@@ -396,7 +393,7 @@ def test_docker_hub_is_asked_for_by_its_name_and_tokens_go_as_secrets(connected:
         "ghcr.io": Credentials("<token>", identity_token="refresh"),
     }
     hosts = ("registry-1.docker.io", "ghcr.io", "quay.io")
-    with _played(connected) as (engine, calls), _session(engine, find_credentials=known.get):
+    with _played(connected) as (engine, calls), _session(engine, credentials=store_of(known)):
         answers = [calls("/moby.filesync.v1.Auth/Credentials", Host=host) for host in hosts]
     assert [(answer.Username, answer.Secret) for answer in answers] == [
         ("alice", "hunter2"),
@@ -433,7 +430,7 @@ def test_a_failure_tells_the_engine_and_the_log_nothing_secret(
         raise error
 
     caplog.set_level(logging.DEBUG)
-    with _played(connected) as (engine, calls), _session(engine, find_credentials=fail):
+    with _played(connected) as (engine, calls), _session(engine, credentials=StoreThatFinds(fail)):
         with pytest.raises(GRPCError) as raised:
             calls("/moby.filesync.v1.Auth/Credentials", Host="ghcr.io")
         # And it is still there for the next question.
@@ -452,7 +449,7 @@ def test_a_slow_credential_helper_does_not_make_the_session_look_dead(connected:
 
     with (
         _played(connected) as (engine, calls),
-        _session(engine, find_credentials=slow),
+        _session(engine, credentials=StoreThatFinds(slow)),
         ThreadPoolExecutor() as pool,
     ):
         asking = pool.submit(calls, "/moby.filesync.v1.Auth/Credentials", Host="ghcr.io")
@@ -472,7 +469,7 @@ def test_an_engine_that_goes_away_holds_nothing_up_and_leaves_no_traceback(
     def slow(registry: str) -> None:
         release.wait(10)
 
-    with _played(connected) as (engine, calls), _session(engine, find_credentials=slow):
+    with _played(connected) as (engine, calls), _session(engine, credentials=StoreThatFinds(slow)):
         with ThreadPoolExecutor() as pool:
             asking = pool.submit(calls, "/moby.filesync.v1.Auth/Credentials", Host="ghcr.io")
             assert calls("health").status == HealthCheckResponse.SERVING
@@ -496,7 +493,7 @@ def test_a_credential_helper_that_hangs_does_not_keep_the_build_from_ending(
         release.wait(10)
 
     with _played(connected) as (engine, calls), ThreadPoolExecutor() as pool:
-        with _session(engine, find_credentials=hang):
+        with _session(engine, credentials=StoreThatFinds(hang)):
             asking = pool.submit(calls, "/moby.filesync.v1.Auth/Credentials", Host="ghcr.io")
             assert calls("health").status == HealthCheckResponse.SERVING
             begun = time.monotonic()
@@ -661,14 +658,14 @@ def _session(
     *,
     secrets: list[Secret] | None = None,
     agents: list[SshAgent] | None = None,
-    find_credentials: Callable[[str], Credentials | None] = _nobody,
+    credentials: CredentialStore = NO_CREDENTIALS,
 ) -> Iterator[str]:
     with open_session(
         engine,
         files=_NO_FILES,
         secrets=secrets or [],
         agents=agents or [],
-        find_credentials=find_credentials,
+        credentials=credentials,
     ) as session_id:
         yield session_id
 
