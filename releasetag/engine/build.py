@@ -22,7 +22,7 @@ from releasetag.context.tree import BuildContext
 from releasetag.credentials import Credentials, CredentialStore
 from releasetag.credentials.encodings import registry_config
 from releasetag.engine import stream
-from releasetag.engine.buildkit.session import Secret, SshAgent
+from releasetag.engine.buildkit.secrets import Secret, SshAgent
 from releasetag.engine.connect import Engine
 from releasetag.errors import BuildError, UsageError
 from releasetag.events import BuildEvent

@@ -19,7 +19,7 @@ from releasetag.context.tree import BuildContext
 from releasetag.credentials import Credentials, CredentialStore
 from releasetag.engine import build as build_module
 from releasetag.engine.build import BuildOptions, build, build_error, choose_builder
-from releasetag.engine.buildkit.session import Secret, SshAgent
+from releasetag.engine.buildkit.secrets import Secret, SshAgent
 from releasetag.engine.connect import Engine, connect
 from releasetag.errors import BuildError, EngineError, UsageError
 from releasetag.events import (

@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import stat
-import subprocess
 import tarfile
 import threading
 import time
@@ -25,7 +24,7 @@ from releasetag.credentials import Credentials
 from releasetag.engine.build import BuildOptions, build
 from releasetag.engine.buildkit import filesync
 from releasetag.engine.buildkit.filesync import ContextFiles
-from releasetag.engine.buildkit.session import Secret, SshAgent
+from releasetag.engine.buildkit.secrets import Secret, SshAgent
 from releasetag.engine.connect import Engine, connect
 from releasetag.errors import BuildError, UsageError
 from releasetag.events import BuildEvent, StepCached, StepLog
@@ -455,19 +454,6 @@ def test_health_is_answered_while_files_are_looked_for(
 
     asyncio.run(both())
     assert beaten.is_set()
-
-
-@pytest.fixture
-def ssh_agent(tmp_path: Path) -> Iterator[SshAgent]:
-    socket_path = tmp_path / "s"
-    # In the foreground, so that it is ours to end.
-    process = subprocess.Popen(["ssh-agent", "-D", "-a", socket_path], stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    process.stdout.readline()  # it listens from here on
-    yield SshAgent("default", socket_path)
-    process.terminate()
-    process.wait()
-    process.stdout.close()
 
 
 def test_files_secret_agent_and_private_base_in_one_build(
