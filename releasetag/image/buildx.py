@@ -202,7 +202,7 @@ class BuildxImage(BuiltImage):
                     messages.clear()
                 messages.append(text)
                 continue
-            for event in trace.take_up(response):
+            for event in trace.handle(response):
                 self.report.building(event)
         for event in trace.end():
             self.report.building(event)

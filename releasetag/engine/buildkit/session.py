@@ -95,7 +95,7 @@ async def _serve(
 ) -> None:
     from grpclib.server import Server
 
-    from releasetag.engine.buildkit import upgrade as transport
+    from releasetag.engine.buildkit import upgrade
 
     # A broken connection is reported by the build. Its tracebacks, on standard error or in a log,
     # could hold what was being sent.
@@ -103,7 +103,7 @@ async def _serve(
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)
     server = Server([services])
     methods = services.__mapping__()
-    async with transport.connect(engine, session_id, methods, lambda: _protocol(server)):
+    async with upgrade.connect(engine, session_id, methods, lambda: _protocol(server)):
         started.set_result(None)
         await asyncio.wrap_future(stop)
 

@@ -17,8 +17,7 @@ import pytest
 from grpclib.exceptions import StreamTerminatedError
 from grpclib.health.v1.health_pb2 import HealthCheckResponse
 
-from releasetag.engine.buildkit import session
-from releasetag.engine.buildkit import upgrade as transport
+from releasetag.engine.buildkit import session, upgrade
 from releasetag.engine.buildkit.secrets import (
     MAX_SECRET_BYTES,
     Secret,
@@ -152,7 +151,7 @@ def test_an_engine_that_opens_no_session_is_an_error(
 def test_an_engine_that_does_not_answer_is_an_error(
     connected: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "PING_TIMEOUT", 0.1)
+    monkeypatch.setattr(upgrade, "PING_TIMEOUT", 0.1)
     with (
         listening_socket(tmp_path) as (path, _),
         pytest.raises(EngineError, match="was lost"),
