@@ -29,14 +29,14 @@ def login(
 
     Asks for what is not given. Only checked credentials are stored.
     """
-    from releasetag.credentials import Credentials, store_credentials
+    from releasetag.credentials import Credentials, CredentialStore
     from releasetag.registry import Registries
 
     name = _registry_name(registry)
     credentials = Credentials(*_ask(username, password_stdin=password_stdin))
     with Registries(lambda _: None, os.environ) as registries:
         registries.check(name, credentials)
-    where = store_credentials(name, credentials, os.environ)
+    where = CredentialStore(os.environ).store(name, credentials)
     _print_result(
         shared,
         {"registry": name, "stored": where},
@@ -47,10 +47,10 @@ def login(
 
 def logout(shared: Shared, *, registry: Registry = "docker.io") -> int:
     """Remove stored credentials."""
-    from releasetag.credentials import erase_credentials
+    from releasetag.credentials import CredentialStore
 
     name = _registry_name(registry)
-    erased = erase_credentials(name, os.environ)
+    erased = CredentialStore(os.environ).erase(name)
     line = f"logged out of {name}" if erased else f"not logged in to {name}"
     _print_result(shared, {"registry": name, "erased": erased}, line)
     return 0

@@ -23,10 +23,10 @@ def prepare(shared: Shared) -> tuple[WorkTree, Configuration]:
 
 def registries(environ: Mapping[str, str]) -> "Registries":
     """Return the registries' client, with the credentials that docker would use."""
-    from releasetag.credentials import find_credentials
+    from releasetag.credentials import CredentialStore
     from releasetag.registry import Registries
 
-    return Registries(lambda registry: find_credentials(registry, environ), environ)
+    return Registries(CredentialStore(environ).find, environ)
 
 
 def history_of(
