@@ -27,6 +27,7 @@ from releasetag.report.record import Record
 from releasetag.template import parse_template
 from releasetag.verify import verify_repositories
 from releasetag.version import Release
+from tests.support.credentials import StoreThatFinds
 from tests.support.misbehaving import (
     PASSWORD,
     USERNAME,
@@ -128,7 +129,9 @@ class World:
     def _publish(self, registries: Registries) -> object:
         settings = self._settings(from_image=f"{self.source.address}/{BUILDS}:1.9.1")
         plan, record = plan_for(self._release, settings, self._git_tags), Record()
-        tools = Tools(_no_engine, registries, lambda _: CREDENTIALS, {}, self.clock.now)
+        tools = Tools(
+            _no_engine, registries, StoreThatFinds(lambda _: CREDENTIALS), {}, self.clock.now
+        )
         source = image_source(None, plan, tools, record)  # type: ignore[arg-type] # no work tree
         return publish(
             Run(
