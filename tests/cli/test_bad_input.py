@@ -43,7 +43,7 @@ USAGE = [
     ("plan -t {version.major}", "unknown field {version.major}"),
     ("plan -t {version!r}", "unknown field {version!r}"),
     ("plan -t {0}", "unknown field {0}"),
-    ("plan -t {version", "a brace without its partner"),
+    ("plan -t {version", "unbalanced brace"),
     ("plan -t -latest", "cannot give a tag"),
     ("plan -t a/b", "cannot give a tag"),
     (f"plan -t {LONG}-{{version}}-x", "characters"),
