@@ -1,6 +1,6 @@
 """From a work tree and settings to a plan. Needs git alone."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from releasetag.config import Configuration, Settings
@@ -14,7 +14,7 @@ from releasetag.history import (
     read_git_tags,
 )
 from releasetag.reference import Reference, Repository
-from releasetag.version import Release, highest
+from releasetag.version import Release, Version, highest
 
 _REF = "refs/tags/"
 
@@ -226,3 +226,9 @@ def _check_known(plan: Plan, warn: Callable[[str], None]) -> None:
         f"{git_tags.unknown}, and {why}: whether {names} may move cannot be known",
         "make the remote readable, or say that the local tags are all there are: --history local",
     )
+
+
+def release_of(version: Version, history: Iterable[Release]) -> Release:
+    """Return the release of a version; one without git tag and commit if the history has none."""
+    known = (release for release in history if str(release.version) == str(version))
+    return next(known, Release("", version, ""))

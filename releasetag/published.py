@@ -28,6 +28,7 @@ class PublishedImage:
             An engine's image ID is one of these.
         config_digest: of the configuration; empty if the image is broken.
         problem: why it cannot be used, for a person; empty if it can.
+        missing: why one of its platforms cannot be used; empty if that is not known.
     """
 
     digest: str
@@ -37,6 +38,7 @@ class PublishedImage:
     digests: frozenset[str] = frozenset()
     config_digest: str = ""
     problem: str = ""
+    missing: str = ""
 
     def is_of(self, release: Release) -> bool:
         """Whether it says that it is this version, built from this revision."""
@@ -74,6 +76,7 @@ def inspect_image(
         printable(version, 100),
         frozenset({manifest.digest, config.digest, *(child.digest for child in children)}),
         config.digest,
+        missing=config.missing,
     )
 
 

@@ -102,9 +102,8 @@ class _Check:
             for release in self.history
             for name in self.policy.exact_tags(release.version, release.revision)
         }
-        listed = self.registries.tags(self.repository)
         names = [*exact_names, *by_history]
-        there = names if listed is None else [name for name in names if name in set(listed)]
+        there = self._listed(names)
         images = self._inspect(there)
         exact = {name: images[name] for name in exact_names if name in images}
         published = {exact_names[name].version for name in exact}
@@ -123,6 +122,21 @@ class _Check:
             self.repository, tuple(tags), any(r.version not in published for r in self._newest())
         )
 
+    def _listed(self, names: Sequence[str]) -> list[str]:
+        """Return those of the tags that may be there, by what the registry lists."""
+        listed = set(self.registries.tags(self.repository) or ())
+        top = highest(self.history)
+        if not listed and top is not None:
+            # The repository may be new, or the registry list nothing.
+            version, revision = top.version, top.revision
+            newest = self.policy.exact_tags(version, revision)
+            newest += self.policy.floating_tags(version, revision)
+            tags = [self.repository.tagged(name) for name in newest]
+            digests = side_by_side(self.registries.digest, tags, self.jobs)
+            if not any(digest for _, digest in digests):
+                return []
+        return [name for name in names if not listed or name in listed]
+
     def _inspect(self, names: Sequence[str]) -> dict[str, PublishedImage]:
         """Inspect tags; what is not there is left out. No image is inspected twice."""
         tags = [self.repository.tagged(name) for name in dict.fromkeys(names)]
@@ -135,8 +149,10 @@ class _Check:
     def _image(self, digest: str) -> PublishedImage | None:
         reference = self.repository.at(digest)
         image = inspect_image(self.registries, reference)
-        if image is None or image.problem or not self.deep:
+        if image is None or image.problem:
             return image
+        if image.missing or not self.deep:
+            return replace(image, problem=image.missing)
         manifest = self.registries.manifest(reference)
         missing = self.registries.missing(self.repository, manifest) if manifest else []
         if not missing:

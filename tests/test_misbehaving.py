@@ -166,8 +166,9 @@ EXPECTED: dict[Misbehaviour, Expected] = {
         warns=("publish_new", "publish_blind"),
     ),
     M.SPARSE_INDEX: expect(
-        "3, 6: as MISSING_CHILDREN; the platform that is left may prove the version",
-        verifies=1,
+        "3, 6: as MISSING_CHILDREN with --deep; the platform that is left may prove the version",
+        verify=(0, 1),
+        verify_deep=1,
     ),
     M.MISSING_CONFIG: expect(
         "3, 6: as MISSING_CHILDREN", verifies=1, warns=("publish_new", "publish_blind")
@@ -248,12 +249,13 @@ EXPECTED: dict[Misbehaviour, Expected] = {
     M.TRICKLE_HEADERS: Expected(_UNREADABLE.reason, _UNREADABLE.codes, patience=1800),
     M.TRICKLE_BODY: Expected(_UNREADABLE.reason, _UNREADABLE.codes, patience=1800),
     M.LENGTH_SHORT: expect(
-        "7: as an answer that is never whole; a digest without a body is enough to some commands",
+        "7: a manifest that is cut cannot be pulled, but it is there: nobody replaces it. A digest"
+        " without a body is enough to some commands",
         publish_fix=(0, 8),
         publish_new=(0, 8),
         publish_blind=8,
         promote_up=8,
-        verifies=(0, 8),
+        verifies=(0, 1, 8),
         verify_drift=(1, 8),
         promote_down=(4, 8),
     ),
@@ -602,10 +604,11 @@ def assert_verified(scene: Scene, command: str, done: Finished) -> None:
     for registry in scene.registries:
         where = f"{registry.address}/{PATH}"
         if command == "verify_drift" and registry is scene.drifting:
-            # Schema 1 is no version at all, so both words are true.
-            right = {"drift", "broken"} if scene.bad.misbehaviour is M.SCHEMA_1 else {"drift"}
+            # Schema 1 is no version at all, so both words are true; as of a manifest that is cut.
+            both = scene.bad.misbehaviour in {M.SCHEMA_1, M.LENGTH_SHORT}
+            right = {"drift", "broken"} if both else {"drift"}
             assert statuses.get((where, "latest")) in right, done
-        elif registry is scene.bad and scene.bad.misbehaviour in BROKEN:
+        elif registry is scene.bad and scene.bad.misbehaviour in {*BROKEN, M.LENGTH_SHORT}:
             assert done.returncode == 0 or "broken" in bad, done
         elif registry.at(PATH).tags:
             assert statuses.get((where, "latest")) == "ok", done

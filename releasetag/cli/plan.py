@@ -13,14 +13,15 @@ def plan(shared: Shared) -> int:
     """
     from releasetag.plan import plan_release
     from releasetag.report.console import people_console, print_plan, print_warning
-    from releasetag.report.json import dumps, plan_object
 
-    tree, configuration = prepare(shared, {})
+    tree, configuration = prepare(shared)
     people = people_console(stderr=True)
     planned = plan_release(
         tree, configuration, os.environ, lambda text: print_warning(people, text)
     )
     if shared.json:
+        from releasetag.report.json import dumps, plan_object
+
         print(dumps(plan_object(planned)))
     elif shared.quiet:
         names = [tag.name for tag in planned.tags if tag.action == "push"]

@@ -1,25 +1,36 @@
 """``releasetag promote``."""
 
 import os
-from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from releasetag.cli.options import Shared
-from releasetag.cli.prepare import component_of, history_of, prepare, registries
+from releasetag.cli.prepare import history_of, prepare, registries
+from releasetag.config.schema import PUBLISHING
 
 
 def promote(
     shared: Shared,
+    *,
     version: Annotated[
         str, typer.Argument(metavar="VERSION", help="A published version, or a release's git tag.")
     ],
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tag",
+            "-t",
+            metavar="TAG",
+            help="A floating tag to move, by name or template; may be repeated. Default: all that"
+            " apply to the version.",
+        ),
+    ] = None,
     allow_downgrade: Annotated[
-        bool, typer.Option("--allow-downgrade", help="Move tags down: a rollback.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, change nothing.")
+        bool,
+        typer.Option(
+            "--allow-downgrade", help="Move tags down: a rollback.", rich_help_panel=PUBLISHING
+        ),
     ] = False,
 ) -> int:
     """Point floating tags at a published version, inside the registry.
@@ -27,20 +38,25 @@ def promote(
     All floating tags that apply to the version, or those that --tag picks. Nothing is built or
     pulled, and all platforms are kept.
     """
-    from releasetag.cli.interrupt import Stopped
+    from releasetag.cli.signals import Stopped
     from releasetag.errors import InterruptError, ReleasetagError
+    from releasetag.plan import release_of
     from releasetag.promote import plan_promotion, promote_release
     from releasetag.reference import Reference
-    from releasetag.report.console import people_console, print_promotion, print_warning
+    from releasetag.report.console import (
+        people_console,
+        print_error,
+        print_promotion,
+        print_warning,
+    )
     from releasetag.report.json import dumps, error_object, promote_object
     from releasetag.tagging import TagResult
 
-    picks = tuple(shared.tags or ())
-    tree, configuration = prepare(replace(shared, tags=None), {})
-    settings, wanted = component_of(configuration, version)
+    tree, configuration = prepare(shared)
+    settings, wanted = configuration.component_of(version)
     people = people_console(stderr=True)
     history = history_of(tree, settings, lambda text: print_warning(people, text))
-    release = next((known for known in history if known.version == wanted.version), wanted)
+    release = release_of(wanted, history)
     done: dict[Reference, TagResult] = {}
     failure: ReleasetagError | None = None
 
@@ -57,11 +73,11 @@ def promote(
             release,
             history,
             warn=warn,
-            picks=picks,
+            picks=tuple(tag or ()),
             allow_downgrade=allow_downgrade,
         )
         try:
-            if not dry_run:
+            if not settings.dry_run:
                 promote_release(
                     client,
                     settings,
@@ -74,21 +90,19 @@ def promote(
         except ReleasetagError as error:
             failure = error
         except Stopped as stop:
-            said = "what was moved is listed above" if done else "nothing was moved"
+            what = "what was moved is listed above" if done else "nothing was moved"
             hint = "run again: it goes on where this stopped"
-            failure = InterruptError(f"interrupted: {said}", hint, stop.signal_number)
+            failure = InterruptError(f"interrupted: {what}", hint, stop.signal_number)
     results = list(done.values())
     if shared.json:
-        told = promote_object(plan, results)
-        print(dumps(told | ({"error": error_object(failure)} if failure else {})))
+        result = promote_object(plan, results)
+        print(dumps(result | ({"error": error_object(failure)} if failure else {})))
     elif not shared.quiet:
         print_promotion(people_console(stderr=False), plan, results)
     else:
         named = [item.reference for item in results if item.status in {"pushed", "unchanged"}]
         print("".join(f"{reference}\n" for reference in named), end="")
     if failure is not None:
-        from releasetag.report.console import print_error
-
         print_error(people, failure)
         return failure.exit_code
     return 0

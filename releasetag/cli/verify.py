@@ -6,13 +6,14 @@ from typing import Annotated
 import typer
 
 from releasetag.cli.options import Shared
-from releasetag.cli.prepare import components, history_of, prepare, registries
+from releasetag.cli.prepare import history_of, prepare, registries
 
 
 def verify(
     shared: Shared,
+    *,
     strict: Annotated[
-        bool, typer.Option("--strict", help="An unpublished newest release is wrong, too.")
+        bool, typer.Option("--strict", help="Fail if the newest release is not published.")
     ] = False,
     deep: Annotated[
         bool, typer.Option("--deep", help="Look for every manifest and blob of every image.")
@@ -26,11 +27,11 @@ def verify(
     from releasetag.report.json import dumps, verify_object
     from releasetag.verify import VerifiedRepository, verify_repositories
 
-    tree, configuration = prepare(shared, {})
+    tree, configuration = prepare(shared)
     people = people_console(stderr=True)
     verified: list[VerifiedRepository] = []
     with registries(os.environ) as client:
-        for settings in components(configuration):
+        for settings in configuration.publishable():
             history = history_of(tree, settings, lambda text: print_warning(people, text))
             verified += verify_repositories(client, settings, history, deep=deep)
     if shared.json:

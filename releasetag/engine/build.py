@@ -19,11 +19,11 @@ import requests
 from releasetag.context.dockerfile import base_images
 from releasetag.context.tar import archive
 from releasetag.context.tree import BuildContext
-from releasetag.credentials import Credentials
+from releasetag.credentials import Credentials, CredentialStore
+from releasetag.credentials.encodings import registry_config
 from releasetag.engine import stream
-from releasetag.engine.buildkit.session import Secret, SshAgent
+from releasetag.engine.buildkit.secrets import Secret, SshAgent
 from releasetag.engine.connect import Engine
-from releasetag.engine.images import registry_config
 from releasetag.errors import BuildError, UsageError
 from releasetag.events import BuildEvent
 from releasetag.reference import parse_reference
@@ -96,7 +96,7 @@ def build(
     options: BuildOptions,
     *,
     mtime: int,
-    find_credentials: Callable[[str], Credentials | None],
+    credentials: CredentialStore,
     progress: Callable[[BuildEvent], None],
     clock: Callable[[], float] = time.monotonic,
 ) -> str:
@@ -106,7 +106,7 @@ def build(
 
     Args:
         mtime: of all files in the context, seconds since the epoch.
-        find_credentials: who we are at a registry, for private base images.
+        credentials: for private base images.
         clock: seconds that only grow, for the classic builder, which gives no times.
 
     Raises:
@@ -120,7 +120,7 @@ def build(
             context,
             options,
             mtime=mtime,
-            find_credentials=find_credentials,
+            credentials=credentials,
             progress=progress,
         )
     from releasetag.engine.classic import ClassicLog
@@ -130,7 +130,7 @@ def build(
         {"version": "1", "dockerfile": context.dockerfile_name, **_parameters(options)},
         headers={
             "X-Registry-Config": registry_config(
-                _base_credentials(context, options.build_args, find_credentials)
+                _base_credentials(context, options.build_args, credentials)
             )
         },
         # A generator: sent in chunks while it is made, never held whole.
@@ -146,7 +146,7 @@ def _with_buildkit(
     options: BuildOptions,
     *,
     mtime: int,
-    find_credentials: Callable[[str], Credentials | None],
+    credentials: CredentialStore,
     progress: Callable[[BuildEvent], None],
 ) -> str:
     """The engine takes the context, secrets and credentials by calling back on a session."""
@@ -164,7 +164,7 @@ def _with_buildkit(
         files=files,
         secrets=options.secrets,
         agents=options.agents,
-        find_credentials=find_credentials,
+        credentials=credentials,
     ) as session:
         try:
             return _post(
@@ -190,7 +190,7 @@ def _with_buildkit(
 def _base_credentials(
     context: BuildContext,
     build_args: Mapping[str, str | None],
-    find_credentials: Callable[[str], Credentials | None],
+    credentials: CredentialStore,
 ) -> dict[str, Credentials]:
     """Credentials for the registries that the Dockerfile's base images are in."""
     found: dict[str, Credentials] = {}
@@ -200,8 +200,8 @@ def _base_credentials(
             registry = parse_reference(image).repository.registry
         except UsageError:
             continue  # the engine says it better, with the line that it stands on
-        if registry not in found and (credentials := find_credentials(registry)):
-            found[registry] = credentials
+        if known := credentials.find(registry):
+            found[registry] = known
     return found
 
 

@@ -155,9 +155,9 @@ def _client(endpoint: Endpoint, environ: Mapping[str, str]) -> docker.APIClient:
         raise _Unreachable(
             f"cannot be dialled: {error}", f"see the address in {endpoint.named_by}"
         ) from error
-    except (AttributeError, TypeError, ValueError):
-        # The SDK reads the file on its way and takes it for granted that it is well-formed. What it
-        # says would hold what is in it.
+    except (AttributeError, RecursionError, TypeError, ValueError):
+        # The SDK reads the file on its way and assumes that it is well-formed. Its own errors hold
+        # what is in it.
         raise EngineError(
             f"{config_folder(environ) / 'config.json'} is not as Docker writes it",
             "correct its auths and proxies, or move it away",

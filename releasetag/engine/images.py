@@ -3,8 +3,6 @@
 Source: Docker Engine API 1.24 to 1.52, ``/images`` and ``/commit``.
 """
 
-import base64
-import json
 import random as random_module
 import re
 import threading
@@ -16,7 +14,8 @@ from urllib.parse import quote
 
 import docker.errors
 
-from releasetag.credentials import HUB_SERVER, Credentials
+from releasetag.credentials import Credentials
+from releasetag.credentials.encodings import registry_auth
 from releasetag.engine import stream
 from releasetag.engine.connect import Engine
 from releasetag.errors import (
@@ -29,7 +28,7 @@ from releasetag.errors import (
 )
 from releasetag.events import LayerPushed, PushEvent, PushRetried
 from releasetag.push_failure import kind_of
-from releasetag.reference import DOCKER_HUB, Reference, is_digest
+from releasetag.reference import Reference, is_digest
 from releasetag.retry import retried
 from releasetag.text import printable
 
@@ -220,34 +219,6 @@ def _event(reference: Reference, line: Mapping[str, Any]) -> LayerPushed:
         current=int(detail.get("current") or 0),
         total=int(detail.get("total") or 0),
     )
-
-
-def registry_auth(registry: str, credentials: Credentials | None) -> str:
-    """The value of ``X-Registry-Auth``; the engine wants the header even when there is nothing.
-
-    Source: Docker Engine API, section Authentication.
-    """
-    return _encoded(auth_config(registry, credentials) if credentials else {})
-
-
-def auth_config(registry: str, credentials: Credentials) -> dict[str, str]:
-    """Credentials as the engine takes them."""
-    server = {"serveraddress": HUB_SERVER if registry == DOCKER_HUB else registry}
-    if credentials.identity_token:
-        return {**server, "identitytoken": credentials.identity_token}
-    if credentials.registry_token:
-        return {**server, "registrytoken": credentials.registry_token}
-    return {**server, "username": credentials.username, "password": credentials.password}
-
-
-def registry_config(credentials: Mapping[str, Credentials]) -> str:
-    """The value of ``X-Registry-Config``: credentials by registry, for base images."""
-    auths = [auth_config(registry, each) for registry, each in credentials.items()]
-    return _encoded({auth["serveraddress"]: auth for auth in auths})
-
-
-def _encoded(value: Mapping[str, object]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode("ascii")
 
 
 def _failed(reference: Reference, message: str, status: int = 0) -> ReleasetagError:

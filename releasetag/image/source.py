@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from releasetag import labels
-from releasetag.credentials import Credentials, find_credentials
+from releasetag.credentials import CredentialStore
 from releasetag.errors import EngineError
 from releasetag.history import WorkTree, commit_time, origin_url
 from releasetag.plan import Plan
@@ -44,14 +44,14 @@ class Tools:
     Attributes:
         connect: finds the engine; called once, when it is needed.
         registries: the registries' client.
-        find_credentials: who we are at a registry, for the engine.
+        credentials: of registries, for the engine.
         environ: the environment, for secrets, build arguments and gates.
         clock: seconds, only ever compared.
     """
 
     connect: "Callable[[], Engine]"
     registries: Registries
-    find_credentials: Callable[[str], Credentials | None]
+    credentials: CredentialStore
     environ: Mapping[str, str]
     clock: Callable[[], float]
 
@@ -67,12 +67,10 @@ def open_tools(environ: Mapping[str, str]) -> "Iterator[Tools]":
         opened.callback(engine.client.close)
         return engine
 
-    def find(registry: str) -> Credentials | None:
-        return find_credentials(registry, environ)
-
+    credentials = CredentialStore(environ)
     with ExitStack() as opened:
-        registries = opened.enter_context(Registries(find, environ))
-        yield Tools(connect, registries, find, environ, time.monotonic)
+        registries = opened.enter_context(Registries(credentials.find, environ))
+        yield Tools(connect, registries, credentials, environ, time.monotonic)
 
 
 class ImageSource(ABC):
@@ -157,7 +155,7 @@ class ImageSource(ABC):
         """Push one of the exact tags by the engine; gives the digest that the registry has."""
         from releasetag.engine import images
 
-        credentials = self.tools.find_credentials(reference.repository.registry)
+        credentials = self.tools.credentials.find(reference.repository.registry)
         return images.push(self.engine, reference, credentials, self.report.pushing)
 
     @property

@@ -56,14 +56,14 @@ def list_tags(run: Run) -> Listed:
     try:
         found = run.each(run.registries.tags, run.plan.repositories)
     except PushError as error:
-        raise run.source.engine_error or error from error
+        raise run.registry_error(error) from error
     return {each: None if names is None else frozenset(names) for each, names in found}
 
 
 def may_be_there(reference: Reference, listed: Listed) -> bool:
-    """Whether a tag may exist, by what the registry lists."""
+    """Whether a tag may exist, by what the registry lists. An empty list proves nothing."""
     names = listed.get(reference.repository)
-    return names is None or reference.tag in names
+    return not names or reference.tag in names
 
 
 def converge(
@@ -101,8 +101,29 @@ def converge(
     else:
         raise not_staying_error(watched)
     if put:
-        _confirm(run, plan, manifest, watched)
+        _confirm_or_follow(run, plan, manifest, watched)
     warn_or_raise_unsure(settled.unsure, put, run.report.warn)
+
+
+def confirm(run: Run, manifest: Manifest) -> None:
+    """Check that the exact tag still names the release's image, everywhere.
+
+    The first exact tag is enough: the engine's push of that one alone may replace another image.
+
+    Raises:
+        ConflictError: another run has published the same version meanwhile.
+    """
+
+    def settled(reference: Reference) -> str | None:
+        return run.registries.settled_digest(reference, manifest.digest)
+
+    for reference, digest in run.each(settled, run.first_exact_references):
+        if digest != manifest.digest:
+            raise ConflictError(
+                f"{reference} was {manifest.digest} and names {digest or 'nothing'} now:"
+                " another run publishes the same version",
+                "see that one run publishes a version at a time, and run `releasetag verify`",
+            )
 
 
 def settle(
@@ -221,36 +242,40 @@ def _replan(run: Run, plan: Plan) -> Plan:
 
 def _appeared(run: Run, plan: Plan, listed: Listed) -> list[Release]:
     """Find higher releases whose exact tag has appeared in a repository since this run began."""
-    policy, known = run.policy, {release.version for release in plan.history}
     own = {reference.tag for reference in run.exact_references}
     found: dict[Release, None] = {}
     for repository, before in listed.items():
         after = run.registries.tags(repository)
-        if after is None:
+        # A list without the tag that this run has put is not whole.
+        if after is None or not own.issubset(after):
             run.report.warn(
                 f"{repository.registry} does not list the tags of {repository}: a release that git"
                 " does not know cannot be seen there"
             )
-        if before is None or after is None:
-            continue
-        for name in after:
-            if name in before or name in own or not policy.is_exact(name):
-                continue
-            try:
-                image = inspect_image(run.registries, repository.tagged(name))
-            except PushError:
-                continue
-            if image is None or image.version is None or image.version in known:
-                continue
-            release = Release("", image.version, image.revision)
-            is_exact = name in policy.exact_tags(release.version, release.revision)
-            if (
-                is_exact
-                and policy.counts(release.version)
-                and release.version > plan.release.version
-            ):
-                found[release] = None
+        elif before is not None:
+            for name in set(after) - before - own:
+                if release := _higher_release(run, plan, repository.tagged(name)):
+                    found[release] = None
     return list(found)
+
+
+def _higher_release(run: Run, plan: Plan, reference: Reference) -> Release | None:
+    """Return the release that an exact tag names, if it is higher and git does not know it."""
+    policy = run.policy
+    if not policy.is_exact(reference.tag):
+        return None
+    try:
+        image = inspect_image(run.registries, reference)
+    except PushError:
+        return None
+    if image is None or image.version is None:
+        return None
+    version, revision = image.version, image.revision
+    is_known = any(release.version == version for release in plan.history)
+    is_higher = version > plan.release.version and policy.counts(version)
+    if is_known or not is_higher or reference.tag not in policy.exact_tags(version, revision):
+        return None
+    return Release("", version, revision)
 
 
 def _manifest_in_place(mover: Mover, release: Release) -> Manifest | None:
@@ -275,10 +300,10 @@ def _has_passed(mover: Mover, release: Release, manifest: Manifest) -> bool:
     return any(digest == manifest.digest for _, digest in digests)
 
 
-def _confirm(run: Run, plan: Plan, manifest: Manifest, watched: Sequence[Reference]) -> None:
+def _confirm_or_follow(
+    run: Run, plan: Plan, manifest: Manifest, watched: Sequence[Reference]
+) -> None:
     """Check the exact tags a last time; floating tags follow one that was replaced meanwhile."""
-    from releasetag.publish.exact import confirm
-
     try:
         confirm(run, manifest)
     except ConflictError:

@@ -42,8 +42,7 @@ def find_published(run: Run, listed: Listed) -> Reference | None:
     except ConflictError:
         raise
     except ReleasetagError as error:
-        # Without an engine nothing can be published either, and that is easier to fix.
-        raise run.source.engine_error or error from error
+        raise run.registry_error(error) from error
     if len({image.digest for _, image in found}) > 1:
         shown = ", ".join(f"{reference} is {image.digest}" for reference, image in found)
         raise ConflictError(
@@ -78,9 +77,8 @@ def publish(run: Run, origin: Reference | None, *, reused: bool) -> tuple[Proven
     if origin is None:
         provenance = build(run)
         # Another run may have published the release while this one built.
-        first = run.first_exact_references
-        digests = [digest for _, digest in run.each(run.registries.digest, first)]
-        origin = (find_published(run, {}) if any(digests) else None) or run.source.origin
+        there = any(_inspect(run, run.first_exact_references))
+        origin = (find_published(run, {}) if there else None) or run.source.origin
         pushed = [*run.source.pushed]
         run.report.step("Pushing the exact tags")
         if origin is None:
@@ -113,27 +111,6 @@ def put_commit_tags(run: Run, manifest: Manifest) -> None:
         return put(run.registries, reference, manifest, replace=False)
 
     run.each_reported(put_if_free, run.references([tag.name for tag in run.plan.commit]))
-
-
-def confirm(run: Run, manifest: Manifest) -> None:
-    """Check that the exact tag still names the release's image, everywhere.
-
-    The first exact tag is enough: the engine's push of that one alone may replace another image.
-
-    Raises:
-        ConflictError: another run has published the same version meanwhile.
-    """
-
-    def settled(reference: Reference) -> str | None:
-        return run.registries.settled_digest(reference, manifest.digest)
-
-    for reference, digest in run.each(settled, run.first_exact_references):
-        if digest != manifest.digest:
-            raise ConflictError(
-                f"{reference} was {manifest.digest} and names {digest or 'nothing'} now:"
-                " another run publishes the same version",
-                "see that one run publishes a version at a time, and run `releasetag verify`",
-            )
 
 
 def _inspect(run: Run, references: Sequence[Reference]) -> list[tuple[Reference, PublishedImage]]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from releasetag.errors import ReleasetagError
 from releasetag.history import GitTags
 from releasetag.image import EngineReport, ImageSource
 from releasetag.parallel import side_by_side
@@ -90,6 +91,14 @@ class Run:
         release = self.plan.release
         tags = self.policy.floating_tags(release.version, release.revision)
         return sorted(tags, key=lambda name: -len(tags[name].fields))
+
+    def registry_error(self, error: ReleasetagError) -> ReleasetagError:
+        """Return the error to raise for a registry that cannot be asked before anything is done.
+
+        Without an engine nothing can be published either, and that is easier to fix.
+        """
+        needs_engine = self.source.origin is None
+        return (self.source.engine_error if needs_engine else None) or error
 
     def references(self, names: Sequence[str]) -> list[Reference]:
         """Tags in every repository, name by name."""

@@ -57,7 +57,7 @@ def publish(run: Run) -> Provenance:
     exact.put_commit_tags(run, manifest)
     gates.run_gates(run, commands, manifest)
     plan = floating.replan(run)
-    exact.confirm(run, manifest)
+    converge.confirm(run, manifest)
     moved = floating.move(run, plan, manifest)
     converge.converge(run, plan, manifest, moved, listed)
     return provenance

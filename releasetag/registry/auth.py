@@ -3,7 +3,6 @@
 Sources: distribution.github.io/distribution/spec/auth (token, oauth2, scope); RFC 6750 (Bearer).
 """
 
-import base64
 import json
 import re
 import threading
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from releasetag.credentials.encodings import basic_auth
 from releasetag.errors import AuthError, PushError, ReleasetagError
 from releasetag.registry.challenge import Challenge, choose_challenge, merge_scopes
 from releasetag.registry.errors import NotFoundError, login_hint, response_error
@@ -113,8 +113,7 @@ class AuthSession:
     def _basic(self) -> str:
         if self._credentials is None or not self._credentials.password:
             return ""
-        pair = f"{self._credentials.username}:{self._credentials.password}"
-        return "Basic " + base64.b64encode(pair.encode()).decode("ascii")
+        return f"Basic {basic_auth(self._credentials.username, self._credentials.password)}"
 
     def _token_request(
         self, challenge: Challenge, scopes: list[str], extensions: Mapping[str, Any]

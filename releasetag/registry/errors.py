@@ -14,6 +14,7 @@ import httpx
 from releasetag.errors import AuthError, PassingError, PushError, ReleasetagError, causes
 from releasetag.push_failure import kind_of
 from releasetag.reference import DOCKER_HUB
+from releasetag.registry.challenge import choose_challenge
 from releasetag.registry.transport import TooLarge
 from releasetag.text import printable
 
@@ -81,6 +82,10 @@ def response_error(
     shown = printable(redact(text)) or printable(response.reason_phrase)
     message = f"cannot {operation}: {registry} answered {status} ({shown})"
     kind = kind_of(text, status)
+    # Basic asks for credentials of the registry as a whole, and never speaks of one repository.
+    challenge = choose_challenge(response.headers.get_list("WWW-Authenticate"))
+    if status == 401 and challenge is not None and challenge.scheme == "basic":
+        return AuthError(message, login_hint(registry))
     # A registry may answer 404 for what one may not see.
     if kind == "auth" or (status == 404 and codes & {"DENIED", "UNAUTHORIZED"}):
         return DeniedError(message, login_hint(registry))

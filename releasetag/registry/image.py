@@ -149,10 +149,12 @@ class ImageConfig:
     Attributes:
         digest: of the configuration; the image ID of the classic image store.
         labels: untrusted.
+        missing: why another image of the index cannot be used; empty if none was found.
     """
 
     digest: str
     labels: Mapping[str, str]
+    missing: str = ""
 
 
 def parse_config(content: bytes, digest: str) -> ImageConfig:

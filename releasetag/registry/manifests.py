@@ -186,7 +186,8 @@ def fetch_config(
                 continue
             try:
                 child = fetch_child(client, repository.at(descriptor.digest))
-                return fetch_config(client, repository, child, depth + 1)
+                config = fetch_config(client, repository, child, depth + 1)
+                return replace(config, missing=reason.message) if reason else config
             except BrokenImageError as error:
                 reason = reason or error
     if reason:

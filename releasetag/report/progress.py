@@ -4,21 +4,22 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.text import Text
-
 from releasetag.events import PushRetried
 from releasetag.publish import Provenance
-from releasetag.report.console import is_live, print_warning
-from releasetag.report.live import LiveView
+from releasetag.report.console import is_live, print_line, print_warning
 from releasetag.report.plain import PlainFormatter
 from releasetag.report.record import Record
 from releasetag.report.workflow import LogGroup, without_commands
 from releasetag.tagging import TagResult
 from releasetag.text import printable
 
+# rich is imported for a terminal alone.
 if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+
     from releasetag.events import BuildEvent, PushEvent
+    from releasetag.report.console import Console
+    from releasetag.report.live import LiveView
 
 
 class ConsoleReport(Record):
@@ -38,7 +39,7 @@ class ConsoleReport(Record):
 
     def __init__(
         self,
-        console: Console,
+        console: "Console",
         environ: Mapping[str, str],
         clock: Callable[[], float],
         *,
@@ -54,8 +55,8 @@ class ConsoleReport(Record):
         self._on_github = environ.get("GITHUB_ACTIONS") == "true"
         self._group: LogGroup | None = None
         self._plain = PlainFormatter()
-        is_drawn = is_live(console) and not (quiet or verbose or self._on_github)
-        self._live = LiveView(console, clock) if is_drawn else None
+        is_drawn = not (quiet or verbose or self._on_github)
+        self._live = _live_view(console, clock) if is_drawn and is_live(console) else None
         self._out = threading.RLock()
 
     @property
@@ -131,4 +132,10 @@ class ConsoleReport(Record):
     def _write(self, *lines: str, style: str = "") -> None:
         with self._out:
             for line in lines:
-                self._console.print(Text(line, style), soft_wrap=True)
+                print_line(self._console, (line, style))
+
+
+def _live_view(console: "RichConsole", clock: Callable[[], float]) -> "LiveView":
+    from releasetag.report.live import LiveView
+
+    return LiveView(console, clock)

@@ -4,8 +4,6 @@ Source: GitHub Docs, "Workflow commands for GitHub Actions", sections on groupin
 stopping workflow commands; ``ActionCommand`` of github.com/actions/runner.
 """
 
-import secrets
-
 from releasetag.text import printable
 
 
@@ -19,6 +17,8 @@ class LogGroup:
     """
 
     def __init__(self, title: str) -> None:
+        import secrets
+
         self._title = printable(title).replace("%", "%25")
         # Whoever knew the token could make commands count again.
         self._token = secrets.token_hex(16)

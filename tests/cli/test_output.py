@@ -35,7 +35,7 @@ def test_a_full_disk_is_said_in_two_lines(
     done = shell(f"plan {options} > /dev/full", app, home, PYTHONUNBUFFERED=unbuffered)
     assert done.returncode == 1
     error, hint = done.stderr.splitlines()
-    assert error == "error: what is to be said cannot be written: No space left on device"
+    assert error == "error: cannot write to standard output: No space left on device"
     assert hint.startswith("hint: ")
 
 

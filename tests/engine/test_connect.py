@@ -25,7 +25,7 @@ def path_of(engine: Engine) -> str:
     return engine.host.removeprefix("unix://")
 
 
-def use_as_usual_sockets(addresses: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def use_as_default_sockets(addresses: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Not the real ones: whether they are there depends on the machine."""
     found = tuple(Endpoint(address, "default") for address in addresses)
     monkeypatch.setattr(connect_module, "endpoints", lambda environ: found)
@@ -45,7 +45,7 @@ def test_the_first_socket_that_answers_serves(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     addresses = [f"unix://{tmp_path}/docker.sock", engine.host, f"unix://{tmp_path}/other.sock"]
-    use_as_usual_sockets(addresses, monkeypatch)
+    use_as_default_sockets(addresses, monkeypatch)
     assert connect({}).address == engine.host
 
 
@@ -201,7 +201,9 @@ def test_an_engine_that_does_not_answer_is_given_up(
         "[]",
         '{"proxies": null}',
         '{"auths": {"ghcr.io": {"auth": "czNjcmV0"}}}',  # s3cret, without a user
+        '{"auths":' * 100_000,
     ],
+    ids=range(4),
 )
 def test_a_damaged_configuration_of_docker_is_named_and_not_shown(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -225,7 +227,7 @@ def test_when_all_fail_all_are_listed_and_the_hint_is_for_the_one_that_is_there(
 ) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "b"))
-    use_as_usual_sockets([f"unix://{tmp_path}/{name}" for name in "abc"], monkeypatch)
+    use_as_default_sockets([f"unix://{tmp_path}/{name}" for name in "abc"], monkeypatch)
     with pytest.raises(EngineError) as caught:
         connect({})
     assert caught.value.message == (

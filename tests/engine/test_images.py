@@ -1,8 +1,6 @@
 """Images of a real engine, pushed to real registries."""
 
-import base64
 import itertools
-import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ from releasetag.parallel import side_by_side
 from releasetag.reference import Reference, parse_reference
 from tests.conftest import StartProxy, StartRegistry
 from tests.support.context import make_context
+from tests.support.credentials import NO_CREDENTIALS
 from tests.support.engine import Engine as RealEngine
 from tests.support.engine import PrivateEngine
 from tests.support.fault import Answer, Call, Decide, Fault, Hold
@@ -52,7 +51,7 @@ def make_image(docker: Engine, folder: Path) -> str:
     context = make_context(folder, dockerfile)
     options = BuildOptions(builder="classic")
     return build(
-        docker, context, options, mtime=0, find_credentials=lambda _: None, progress=lambda _: None
+        docker, context, options, mtime=0, credentials=NO_CREDENTIALS, progress=lambda _: None
     )
 
 
@@ -285,44 +284,6 @@ def test_a_container_becomes_an_image_with_labels(docker: Engine, image_id: str)
 def test_a_container_that_is_not_there_is_a_usage_error(docker: Engine) -> None:
     with pytest.raises(UsageError, match="no container 'nope'"):
         images.commit(docker, "nope", {})
-
-
-@pytest.mark.parametrize(
-    ("registry", "credentials", "header"),
-    [
-        ("ghcr.io", None, {}),
-        (
-            "ghcr.io",
-            Credentials("a", "ü?>"),
-            {"serveraddress": "ghcr.io", "username": "a", "password": "ü?>"},
-        ),
-        (
-            "docker.io",
-            Credentials("a", "b"),
-            {"serveraddress": "https://index.docker.io/v1/", "username": "a", "password": "b"},
-        ),
-        (
-            "ghcr.io",
-            Credentials("<token>", identity_token="t"),
-            {"serveraddress": "ghcr.io", "identitytoken": "t"},
-        ),
-        (
-            "ghcr.io",
-            Credentials("", registry_token="t"),
-            {"serveraddress": "ghcr.io", "registrytoken": "t"},
-        ),
-    ],
-)
-def test_the_credentials_header_is_what_the_engine_reads(
-    registry: str, credentials: Credentials | None, header: dict[str, str]
-) -> None:
-    value = images.registry_auth(registry, credentials)
-    assert json.loads(base64.urlsafe_b64decode(value)) == header
-
-
-def test_credentials_for_base_images_go_by_the_engines_names() -> None:
-    value = images.registry_config({"docker.io": Credentials("a", "b")})
-    assert list(json.loads(base64.urlsafe_b64decode(value))) == ["https://index.docker.io/v1/"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """What a person sees: whole, aligned, and never more than text."""
 
+import io
 import re
+import sys
 import unicodedata
 
 import pytest
@@ -11,6 +13,7 @@ from releasetag.errors import BuildError, PushError
 from releasetag.publish import Provenance
 from releasetag.reference import parse_repository
 from releasetag.report.console import (
+    PlainConsole,
     people_console,
     print_dry_run,
     print_error,
@@ -253,14 +256,29 @@ def test_a_quiet_report_warns_and_says_no_more() -> None:
 def test_colours_are_left_out_where_nobody_wants_them(
     environ: dict[str, str], codes: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM"):
+    for name in ("NO_COLOR", "COLORTERM", "TTY_COMPATIBLE"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in environ.items():
+    for name, value in {"FORCE_COLOR": "1", **environ}.items():
         monkeypatch.setenv(name, value)
     console = people_console(stderr=False)
-    console._force_terminal = True
-    console._color_system = console._detect_color_system()
+    assert isinstance(console, Console)
     with console.capture() as captured:
         print_rows(console, [("push", "latest", "why")])
     found = re.search(r"\x1b\[[0-9;]*3[0-9][0-9;]*m", captured.get())
     assert bool(found) is (codes is not None)
+
+
+def test_a_log_has_the_same_lines_as_rich_would_print(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    file = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", file)
+    plain, rich = people_console(stderr=False), log()
+    assert isinstance(plain, PlainConsole)
+    for console in (plain, rich):
+        print_plan(console, plan())
+        print_publish(console, record(BUILD, "pushed", "failed", error="denied " * 40))
+        print_rows(console, [("push", "漢字", HOSTILE), ("keep", "latest", LONG)])
+        print_error(console, BuildError(HOSTILE, "a hint", log=("a line", HOSTILE)))
+        print_warning(console, HOSTILE)
+    assert file.getvalue() == text(rich)

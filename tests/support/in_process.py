@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from releasetag.cli import run as run_command_line
+from releasetag.cli.main import run as run_command_line
 from releasetag.engine import images
 from releasetag.registry import Registries
 from tests.support.misbehaving import Clock

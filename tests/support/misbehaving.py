@@ -18,7 +18,8 @@ import struct
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from http.server import BaseHTTPRequestHandler
@@ -38,7 +39,7 @@ SCHEMA_1_TYPE = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 
 LAG_READS = 2
 LAG_SECONDS = 3.0
-TOKEN_USES = 2
+TOKEN_USES = 8  # more than a client has requests under way: they all may find a token ended
 TRICKLE_SECONDS = 20.0
 """Between two bytes of a trickle: less than any client waits for the next one."""
 
@@ -49,7 +50,7 @@ MOST_REQUESTS = 5000
 class Misbehaviour(Enum):
     """What a registry does; the value says so, and who is known for it.
 
-    "now and then" is every other time that the same thing is asked for, beginning with the first.
+    "now and then" is every third time that the same thing is asked for, beginning with the first.
     """
 
     # Lists of tags.
@@ -105,7 +106,7 @@ class Misbehaviour(Enum):
     TOKEN_FOR_LESS = "a token that may pull where one to push was asked for: Docker Hub, any"
     TOKEN_ALWAYS_THE_SAME = "one token for whatever is asked, that may only pull: GHCR's way"
     TOKEN_FOR_ANOTHER = "one token for whatever is asked, that may nothing here: GHCR's way"
-    TOKEN_EXPIRES = "tokens that end after two requests, whatever expires_in says"
+    TOKEN_EXPIRES = "tokens that end after eight requests, whatever expires_in says"
 
     # Failures.
     RATE_LIMITED = "429 with Retry-After now and then: Docker Hub"
@@ -265,6 +266,15 @@ class Manifest:
     media_type: str
     content: bytes
 
+    @property
+    def is_readable(self) -> bool:
+        """Tell whether it is JSON, and names what it needs."""
+        try:
+            self.names("config", "layers", "manifests")
+        except (ValueError, TypeError, KeyError):
+            return False
+        return True
+
     def names(self, *kinds: str) -> list[str]:
         """Return the digests that it names as ``config``, ``layers`` or ``manifests``."""
         parsed = json.loads(self.content)
@@ -312,7 +322,9 @@ class MisbehavingRegistry:
 
     Attributes:
         address, elsewhere: host and port of the registry, and of its blob store.
+        scheme: of its token server's URL.
         requests: what was asked so far.
+        mangle: changes the bytes of an answer, head and body; the connection is closed after it.
         leaks: requests to the blob store that carried an Authorization.
         failures: what went wrong in this class itself.
     """
@@ -330,13 +342,15 @@ class MisbehavingRegistry:
         self.auth = "basic" if misbehaviour is M.ABSENT_404 else auth
         self.misbehaves_at = misbehaves_at
         self.address = self.elsewhere = "registry.test"
+        self.scheme = "http"
         self.requests: list[Request] = []
+        self.mangle: Callable[[Request, bytes], bytes] | None = None
         self.leaks: list[str] = []
         self.failures: list[str] = []
         self.repositories: dict[str, Repository] = {}
         self._uploads: dict[str, bytes] = {}
         self._tokens: dict[str, _Token] = {}
-        self._asked: set[str] = set()
+        self._asked: Counter[str] = Counter()
         self._pages = itertools.count()
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
@@ -491,12 +505,12 @@ class MisbehavingRegistry:
         return self.misbehaviour in which and request.repository in {"", self.misbehaves_at}
 
     def now_and_then(self, request: Request) -> bool:
-        """Tell every other time that the same is asked, beginning with the first."""
-        name = "" if request.kind == "uploads" else request.name
+        """Tell every third time that the same is asked, beginning with the first."""
+        name = request.query.get("digest", "") if request.kind == "uploads" else request.name
         key = f"{request.method} {request.repository} {request.kind} {name}"
         key += " with authorization" if "authorization" in request.headers else ""
-        self._asked ^= {key}
-        return key in self._asked
+        self._asked[key] += 1
+        return self._asked[key] % 3 == 1
 
     def _fail(self, request: Request) -> Answer | None:
         """Fail before anything is looked at, as load balancers do."""
@@ -567,7 +581,7 @@ class MisbehavingRegistry:
     def _challenge(self, request: Request, why: str = "") -> Answer:
         if self.auth == "basic":
             return error(401, WWW_Authenticate='Basic realm="registry"')
-        parameters = {"realm": f"http://{self.address}/token", "service": "registry.test"}
+        parameters = {"realm": f"{self.scheme}://{self.address}/token", "service": "registry.test"}
         if request.repository:
             actions = "pull" if request.reads else "pull,push"
             parameters["scope"] = f"repository:{request.repository}:{actions}"
@@ -697,6 +711,8 @@ class MisbehavingRegistry:
         there = self.at(request.repository)
         manifest = Manifest(request.headers.get("content-type", ""), request.body)
         digest = digest_of(request.body)
+        if not manifest.is_readable:
+            return error(400, "MANIFEST_INVALID", "manifest invalid")
         if ":" in request.name and request.name != digest:
             return error(400, "DIGEST_INVALID", "provided digest did not match uploaded content")
         lost = [each for each in manifest.names("config", "layers") if each not in there.blobs]
@@ -908,7 +924,10 @@ class _Handler(BaseHTTPRequestHandler):
         lines = [f"HTTP/1.1 {answer.status} Status"]
         lines += [f"{name}: {value}" for name, value in answer.headers.items()]
         head = "\r\n".join([*lines, f"Content-Length: {length}", "", ""]).encode("latin-1")
-        if odd is M.TRICKLE_HEADERS:
+        if registry.mangle is not None:
+            self.wfile.write(registry.mangle(request, head + body))
+            self.close_connection = True
+        elif odd is M.TRICKLE_HEADERS:
             self._trickle(head[:-2] + b"X-Padding: " + b"a" * 2000)
             self._reset()
         elif odd is M.TRICKLE_BODY and body:

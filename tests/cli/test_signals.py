@@ -10,7 +10,7 @@ import pytest
 # gets them, as it may whenever there is one.
 WAITS = """
 import signal, socket, threading
-from releasetag.cli.interrupt import Stopped, listen
+from releasetag.cli.signals import Stopped, listen
 
 listen()
 threading.Thread(target=threading.Event().wait, daemon=True).start()
