@@ -3,7 +3,6 @@
 Source: Docker Engine API, ``/build`` and ``/images/{name}/push``.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +12,7 @@ import requests
 import urllib3
 
 from releasetag.engine.connect import Engine, lost
+from releasetag.json_text import InvalidJsonError, parse_json
 
 
 @contextmanager
@@ -49,8 +49,8 @@ def objects(engine: Engine, response: requests.Response) -> Iterator[dict[str, A
 
 def _parsed(line: bytes) -> Iterator[dict[str, Any]]:
     try:
-        value = json.loads(line)
-    except ValueError:
+        value = parse_json(line)
+    except InvalidJsonError:
         return
     if isinstance(value, dict):
         yield value

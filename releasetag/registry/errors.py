@@ -3,7 +3,6 @@
 Source: OCI Distribution 1.1, "Error codes"; RFC 6749, section 5.2, for token servers.
 """
 
-import json
 import socket
 import ssl
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 from releasetag.errors import AuthError, PassingError, PushError, ReleasetagError, causes
+from releasetag.json_text import InvalidJsonError, parse_json
 from releasetag.push_failure import kind_of
 from releasetag.reference import DOCKER_HUB
 from releasetag.registry.challenge import choose_challenge
@@ -198,8 +198,8 @@ def _codes(response: httpx.Response) -> set[str]:
 def _errors(response: httpx.Response) -> list[dict[str, str]]:
     """Return the code and the message of each error in the body; empty where there is none."""
     try:
-        body = json.loads(response.read())
-    except (ValueError, RecursionError):
+        body = parse_json(response.read())
+    except InvalidJsonError:
         return []
     if not isinstance(body, dict):
         return []
