@@ -189,17 +189,19 @@ def run(engine: Engine, home: Path) -> Run:
     return run
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Tell pytest of the one marker there is."""
-    config.addinivalue_line(
-        "markers", "engines: needs root or another engine than the one that is there"
-    )
+_REAL = {"engine", "any_engine", "docker_28", "private_engine", "start_registry", "run"}
+"""Fixtures that start something real."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave what only root can do to `make test-engines`, if this is not root."""
-    if os.geteuid() != 0:
-        for item in items:
-            if isinstance(item, pytest.Function) and "private_engine" in item.fixturenames:
-                item.add_marker("engines")
+    """Mark what starts an engine, a registry or the program; see `make test-fast`.
+
+    What only root can do is left to `make test-engines`, if this is not root.
+    """
+    for item in items:
+        fixtures = set(item.fixturenames) if isinstance(item, pytest.Function) else set[str]()
+        if fixtures & _REAL:
+            item.add_marker("real")
+        if "private_engine" in fixtures and os.geteuid() != 0:
+            item.add_marker("engines")

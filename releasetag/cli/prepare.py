@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from releasetag.cli.options import Shared
 from releasetag.config import Configuration, Settings, load
 from releasetag.errors import HistoryError
-from releasetag.fanout import without
 from releasetag.history import WorkTree, open_work_tree, read_git_tags
 from releasetag.version import Release
 
@@ -47,4 +46,4 @@ def history_of(
         )
     if git_tags.unknown:
         warn(f"{git_tags.unknown}; going on with the local tags")
-    return without(git_tags.releases(settings.tag_prefix), settings.ignore)
+    return settings.policy.counted(git_tags.releases(settings.tag_prefix))

@@ -40,9 +40,9 @@ def promote(
     """
     from releasetag.cli.signals import Stopped
     from releasetag.errors import InterruptError, ReleasetagError
-    from releasetag.floating import Published
     from releasetag.plan import release_of
     from releasetag.promote import plan_promotion, promote_release
+    from releasetag.reference import Reference
     from releasetag.report.console import (
         people_console,
         print_error,
@@ -50,27 +50,42 @@ def promote(
         print_warning,
     )
     from releasetag.report.json import dumps, error_object, promote_object
+    from releasetag.tagging import TagResult
 
     tree, configuration = prepare(shared)
     settings, wanted = configuration.component_of(version)
     people = people_console(stderr=True)
-    history = history_of(tree, settings, lambda text: print_warning(people, text))
-    release = release_of(wanted, history)
-    done: list[Published] = []
+    done: dict[Reference, TagResult] = {}
     failure: ReleasetagError | None = None
+
+    def warn(text: str) -> None:
+        print_warning(people, text)
+
+    def report(result: TagResult) -> None:
+        done[result.reference] = result
+
+    history = history_of(tree, settings, warn)
+    release = release_of(wanted, history)
     with registries(os.environ) as client:
-        moves = plan_promotion(
+        plan = plan_promotion(
             client,
             settings,
             release,
             history,
+            warn=warn,
             picks=tuple(tag or ()),
             allow_downgrade=allow_downgrade,
         )
         try:
             if not settings.dry_run:
                 promote_release(
-                    client, settings, release, moves, done.append, allow_downgrade=allow_downgrade
+                    client,
+                    settings,
+                    plan,
+                    lambda: history_of(tree, settings, lambda _: None),
+                    report=report,
+                    warn=warn,
+                    allow_downgrade=allow_downgrade,
                 )
         except ReleasetagError as error:
             failure = error
@@ -78,13 +93,14 @@ def promote(
             what = "what was moved is listed above" if done else "nothing was moved"
             hint = "run again: it goes on where this stopped"
             failure = InterruptError(f"interrupted: {what}", hint, stop.signal_number)
+    results = list(done.values())
     if shared.json:
-        result = promote_object(release, moves, done)
+        result = promote_object(plan, results)
         print(dumps(result | ({"error": error_object(failure)} if failure else {})))
     elif not shared.quiet:
-        print_promotion(people_console(stderr=False), release, moves, done)
+        print_promotion(people_console(stderr=False), plan, results)
     else:
-        named = [item.reference for item in done if item.status in {"pushed", "unchanged"}]
+        named = [item.reference for item in results if item.status in {"pushed", "unchanged"}]
         print("".join(f"{reference}\n" for reference in named), end="")
     if failure is not None:
         print_error(people, failure)

@@ -12,10 +12,10 @@ from releasetag.cli.prepare import history_of, prepare, registries
 def verify(
     shared: Shared,
     *,
-    strict: Annotated[  # noqa: ARG001 (not there yet)
+    strict: Annotated[
         bool, typer.Option("--strict", help="Fail if the newest release is not published.")
     ] = False,
-    deep: Annotated[  # noqa: ARG001 (not there yet)
+    deep: Annotated[
         bool, typer.Option("--deep", help="Look for every manifest and blob of every image.")
     ] = False,
 ) -> int:
@@ -33,9 +33,9 @@ def verify(
     with registries(os.environ) as client:
         for settings in configuration.publishable():
             history = history_of(tree, settings, lambda text: print_warning(people, text))
-            verified += verify_repositories(client, settings, history)
+            verified += verify_repositories(client, settings, history, deep=deep)
     if shared.json:
         print(dumps(verify_object(verified)))
     else:
         print_verified(people_console(stderr=False), verified, quiet=shared.quiet)
-    return 1 if any(repository.drifts for repository in verified) else 0
+    return 1 if any(repository.has_drift(strict=strict) for repository in verified) else 0

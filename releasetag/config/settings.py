@@ -6,6 +6,7 @@ from pathlib import Path
 
 from releasetag.errors import UsageError
 from releasetag.history import HistoryMode
+from releasetag.policy import TagPolicy
 from releasetag.reference import Repository
 from releasetag.template import DEFAULT_TEMPLATES, Template, parse_template
 from releasetag.version import Version, parse_version, version_of
@@ -61,6 +62,11 @@ class Settings:
     gates: tuple[str, ...] = field(default=(), repr=False)
     # The build context where `context` is not given.
     base: Path = Path()
+
+    @property
+    def policy(self) -> TagPolicy:
+        """The tag templates, and the versions that were yanked."""
+        return TagPolicy(self.tags, frozenset(self.ignore))
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 from releasetag import labels
 from releasetag.credentials import Credentials, find_credentials
 from releasetag.errors import EngineError
-from releasetag.floating import Served
 from releasetag.history import WorkTree, commit_time, origin_url
 from releasetag.plan import Plan
+from releasetag.published import PublishedImage
 from releasetag.reference import Reference
 from releasetag.registry import Registries
 
@@ -122,9 +122,9 @@ class ImageSource(ABC):
         if self.engine_error is not None:
             raise self.engine_error
 
-    def is_same(self, there: Served) -> bool:  # noqa: ARG002 (what is built now is never it)
-        """Whether what a repository serves is the image that was given."""
-        return False
+    def is_release(self, image: PublishedImage) -> bool:
+        """Whether a published image is the one of this release."""
+        return image.is_of(self.plan.release)
 
     def make(self) -> str:
         """Make the image, and tag it in the engine with the exact tags.

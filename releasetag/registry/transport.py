@@ -200,8 +200,9 @@ def _read(response: httpx.Response, limit: int) -> httpx.Response:
     if len(body) > limit and response.is_success:
         raise TooLarge(f"the answer is longer than {limit} bytes")
     # The body is passed on as it came (no encoding was asked for), so its length is its own.
-    dropped = {"content-length", "transfer-encoding", "content-encoding"}
-    headers = [(k, v) for k, v in response.headers.multi_items() if k.lower() not in dropped]
+    dropped = {b"content-length", b"transfer-encoding", b"content-encoding"}
+    # As bytes: they need not be ASCII.
+    headers = [(k, v) for k, v in response.headers.raw if k.lower() not in dropped]
     return httpx.Response(
         response.status_code,
         headers=headers,

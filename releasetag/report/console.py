@@ -17,13 +17,12 @@ from releasetag.text import clean, printable
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
-    from releasetag.floating import Published
     from releasetag.plan import Plan
-    from releasetag.promote import Promotion
-    from releasetag.publish import Build
+    from releasetag.promote import PromotionPlan
+    from releasetag.publish import Provenance
     from releasetag.report.record import Record
+    from releasetag.tagging import TagResult
     from releasetag.verify import VerifiedRepository, VerifiedTag
-    from releasetag.version import Release
 
     Console: TypeAlias = "RichConsole | PlainConsole"
 
@@ -151,19 +150,17 @@ def print_verified(
 
 
 def print_promotion(
-    console: "Console",
-    release: "Release",
-    moves: "Iterable[Promotion]",
-    done: "Iterable[Published]",
+    console: "Console", plan: "PromotionPlan", results: "Iterable[TagResult]"
 ) -> None:
     """Print what became of every floating tag; in a dry run, what would."""
-    became = {item.reference: item for item in done}
+    became = {item.reference: item for item in results}
+    release = plan.release
     rows: list[Row] = []
-    for each in moves:
+    for each in plan.moves:
         item = became.get(each.reference)
         if item is not None:
             rows.append((item.status, str(each.reference), item.reason or item.error))
-        elif each.digest == each.manifest.digest:
+        elif each.digest == plan.manifest.digest:
             rows.append(("unchanged", str(each.reference), f"names {release.version}"))
         else:
             named = f"names {each.now or each.digest} now" if each.digest else "is not there yet"
@@ -248,7 +245,7 @@ def _print_repositories(console: "Console", plan: "Plan") -> None:
         _print(console, f"  to {repository}")
 
 
-def _doing(plan: "Plan", build: "Build") -> str:
+def _doing(plan: "Plan", build: "Provenance") -> str:
     if build.reused:
         return "reuse the published image"
     if plan.settings.from_image:
@@ -259,6 +256,8 @@ def _doing(plan: "Plan", build: "Build") -> str:
 
 
 def _why_verified(tag: "VerifiedTag") -> str:
+    if tag.reason:
+        return tag.reason
     match tag.status:
         case "ok":
             return f"names {tag.expected}"

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from releasetag.errors import ReleasetagError
@@ -10,12 +9,11 @@ from releasetag.errors import ReleasetagError
 # Types alone: a plan pays for no registry's client.
 if TYPE_CHECKING:
     from releasetag.fanout import PlannedTag
-    from releasetag.floating import Published
     from releasetag.plan import Plan
-    from releasetag.promote import Promotion
+    from releasetag.promote import PromotionPlan
     from releasetag.report.record import Record
-    from releasetag.verify import VerifiedRepository
-    from releasetag.version import Release
+    from releasetag.tagging import TagResult
+    from releasetag.verify import VerifiedRepository, VerifiedTag
 
 SCHEMA = 1
 
@@ -60,21 +58,19 @@ def verify_object(verified: "Iterable[VerifiedRepository]") -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "repositories": [
-            {"repository": str(each.repository), "tags": [asdict(tag) for tag in each.tags]}
+            {"repository": str(each.repository), "tags": [_verified(tag) for tag in each.tags]}
             for each in verified
         ],
     }
 
 
-def promote_object(
-    release: "Release", moves: "Iterable[Promotion]", done: "Iterable[Published]"
-) -> dict[str, Any]:
+def promote_object(plan: "PromotionPlan", results: "Iterable[TagResult]") -> dict[str, Any]:
     """A promotion, as `promote --json` prints it; nothing is published in a dry run."""
     return {
         "schema": SCHEMA,
-        "version": str(release.version),
-        "references": [str(each.reference) for each in moves],
-        "published": [_published(item) for item in done],
+        "version": str(plan.release.version),
+        "references": [str(each.reference) for each in plan.moves],
+        "published": [_published(item) for item in results],
     }
 
 
@@ -93,6 +89,16 @@ def dumps(value: dict[str, Any]) -> str:
     return json.dumps(value, indent=2)
 
 
+def _verified(tag: "VerifiedTag") -> dict[str, str | None]:
+    shown: dict[str, str | None] = {
+        "name": tag.name,
+        "expected": tag.expected,
+        "actual": tag.actual,
+        "status": tag.status,
+    }
+    return {**shown, "reason": tag.reason} if tag.reason else shown
+
+
 def _tag(tag: "PlannedTag") -> dict[str, str]:
     shown = {
         "name": tag.name,
@@ -104,7 +110,7 @@ def _tag(tag: "PlannedTag") -> dict[str, str]:
     return {**shown, "held_by": str(tag.held_by)} if tag.held_by is not None else shown
 
 
-def _published(item: "Published") -> dict[str, str | None]:
+def _published(item: "TagResult") -> dict[str, str | None]:
     shown: dict[str, str | None] = {
         "reference": str(item.reference),
         "digest": item.digest or None,

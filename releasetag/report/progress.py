@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from releasetag.events import PushRetried
-from releasetag.floating import Published
-from releasetag.publish import Build
+from releasetag.publish import Provenance
 from releasetag.report.console import is_live, print_line, print_warning
 from releasetag.report.plain import PlainFormatter
 from releasetag.report.record import Record
 from releasetag.report.workflow import LogGroup, without_commands
+from releasetag.tagging import TagResult
 from releasetag.text import printable
 
 # rich is imported for a terminal alone.
@@ -91,7 +91,7 @@ class ConsoleReport(Record):
             said = f"{event.reference}: {event.layer} {event.status}"
             self._write(without_commands(said))
 
-    def published(self, item: Published) -> None:
+    def published(self, item: TagResult) -> None:
         """A line for every reference, if no table comes."""
         before = {known.reference: known.status for known in self.items}
         super().published(item)
@@ -103,7 +103,7 @@ class ConsoleReport(Record):
         line = f"{item.status:9} {item.reference}{f': {said}' if said else ''}"
         self._write(without_commands(line))
 
-    def made(self, build: Build) -> None:
+    def made(self, build: Provenance) -> None:
         """A line when a published image is found in place of a build."""
         self.end()
         if build.reused and not self._quiet and (self.build is None or not self.build.reused):

@@ -4,10 +4,10 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from releasetag.floating import Published
 from releasetag.plan import Plan
-from releasetag.publish import Build
+from releasetag.publish import Provenance
 from releasetag.reference import Reference
+from releasetag.tagging import TagResult
 
 if TYPE_CHECKING:
     from releasetag.events import BuildEvent, PushEvent
@@ -23,25 +23,25 @@ class Record:
     """
 
     plan: Plan | None = None
-    build: Build | None = None
-    _published: dict[Reference, Published] = field(default_factory=dict)
+    build: Provenance | None = None
+    _published: dict[Reference, TagResult] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def planned(self, plan: Plan) -> None:
         """Keep the plan."""
         self.plan = plan
 
-    def made(self, build: Build) -> None:
+    def made(self, build: Provenance) -> None:
         """Keep where the image came from."""
         self.build = build
 
-    def published(self, item: Published) -> None:
+    def published(self, item: TagResult) -> None:
         """Keep what became of a reference."""
         with self._lock:
             self._published[item.reference] = item
 
     @property
-    def items(self) -> tuple[Published, ...]:
+    def items(self) -> tuple[TagResult, ...]:
         """What became of every reference so far, in the order of the plan."""
         with self._lock:
             known = dict(self._published)

@@ -43,11 +43,11 @@ USAGE = [
     ("plan -t {version.major}", "unknown field {version.major}"),
     ("plan -t {version!r}", "unknown field {version!r}"),
     ("plan -t {0}", "unknown field {0}"),
-    ("plan -t {version", "a brace without its partner"),
+    ("plan -t {version", "unbalanced brace"),
     ("plan -t -latest", "cannot give a tag"),
     ("plan -t a/b", "cannot give a tag"),
     (f"plan -t {LONG}-{{version}}-x", "characters"),
-    ("publish -i IMAGE -t latest", "no tag template is exact"),
+    ("publish -i IMAGE -t latest", "no tag template gives an exact tag"),
     # Values.
     ("plan --history all", "--history: 'all'", "auto, local, remote"),
     ("plan --remote nowhere", "no git remote 'nowhere'"),
@@ -358,7 +358,7 @@ class TestPublish:
         assert_refused(done, 4, "conflict", "published already", "--overwrite")
         assert writes(self.registry) == before
 
-    def test_an_unreachable_registry(self, engine: Engine) -> None:
+    def test_an_unreachable_registry(self, engine: Engine, no_waiting: None) -> None:
         image = f"127.0.0.1:{free_port()}/acme/app"
         done = self.run_here(
             "publish", "-i", image, "--json", "--quiet", cwd=self.app.path, env=engine.environ
@@ -408,7 +408,7 @@ def test_a_wrong_password(
 
 @pytest.mark.parametrize("line", ["verify", "promote 1.2.3"])
 def test_an_unreachable_registry_needs_no_engine_to_say_so(
-    line: str, app: GitRepository, run_here: Run
+    line: str, app: GitRepository, run_here: Run, no_waiting: None
 ) -> None:
     image = f"127.0.0.1:{free_port()}/acme/app"
     done = run_here(*line.split(), "-i", image, "--json", "--quiet", cwd=app.path)

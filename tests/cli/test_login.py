@@ -74,7 +74,14 @@ def test_a_wrong_password_is_not_stored(
     ],
 )
 def test_a_login_that_is_not_possible_is_two_lines(
-    args: list[str], stdin: str, code: int, expected: str, run_here: Run, home: Path, tmp_path: Path
+    args: list[str],
+    stdin: str,
+    code: int,
+    expected: str,
+    run_here: Run,
+    no_waiting: None,
+    home: Path,
+    tmp_path: Path,
 ) -> None:
     done = run_here("login", f"127.0.0.1:{free_port()}", *args, cwd=tmp_path, stdin=stdin)
     assert done.returncode == code, done

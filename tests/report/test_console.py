@@ -10,8 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from releasetag.errors import BuildError, PushError
-from releasetag.floating import Published
-from releasetag.publish import Build
+from releasetag.publish import Provenance
 from releasetag.reference import parse_repository
 from releasetag.report.console import (
     PlainConsole,
@@ -26,6 +25,7 @@ from releasetag.report.console import (
     print_warning,
 )
 from releasetag.report.progress import ConsoleReport
+from releasetag.tagging import TagResult
 from releasetag.verify import VerifiedRepository, VerifiedTag
 from tests.support.records import BUILD, DIGEST, HOSTILE, Clock, log, plan, record, terminal, text
 
@@ -75,7 +75,7 @@ def test_a_publish() -> None:
 
 def test_a_publish_that_pushes_nothing_lists_what_it_tagged() -> None:
     console = log()
-    made = Build("buildkit", reused=False, seconds=1.0, image_id=DIGEST)
+    made = Provenance("buildkit", reused=False, seconds=1.0, image_id=DIGEST)
     told = record(made, push=False)
     print_publish(console, told)
     assert text(console).splitlines()[:3] == [
@@ -91,25 +91,27 @@ def test_a_publish_that_pushes_nothing_lists_what_it_tagged() -> None:
 @pytest.mark.parametrize(
     ("settings", "build", "said"),
     [
-        ({}, Build("buildkit", False, 0.0, ""), "dry run: would build with buildkit"),
+        ({}, Provenance("buildkit", False, 0.0, ""), "dry run: would build with buildkit"),
         (
             {},
-            Build("buildkit", True, 0.0, "", DIGEST),
+            Provenance("buildkit", True, 0.0, "", DIGEST),
             f"dry run: would reuse the published image {DIGEST}",
         ),
         (
             {"from_image": "app:edge"},
-            Build("image", False, 0.0, ""),
+            Provenance("image", False, 0.0, ""),
             "dry run: would publish the image app:edge",
         ),
         (
             {"from_container": "web"},
-            Build("container", False, 0.0, ""),
+            Provenance("container", False, 0.0, ""),
             "dry run: would commit the container web",
         ),
     ],
 )
-def test_a_dry_run_says_what_it_would_do(settings: dict[str, str], build: Build, said: str) -> None:
+def test_a_dry_run_says_what_it_would_do(
+    settings: dict[str, str], build: Provenance, said: str
+) -> None:
     console = log()
     told = record(build, dry_run=True, **settings)
     print_dry_run(console, told)
@@ -219,7 +221,7 @@ def test_a_report_shows_what_others_say_as_text_alone() -> None:
     report.planned(told)
     report.step(f"Building {HOSTILE}")
     report.warn(HOSTILE)
-    report.published(Published(told.references[0], "", "failed", error=HOSTILE))
+    report.published(TagResult(told.references[0], "", "failed", error=HOSTILE))
     assert_harmless(text(console))
 
 
@@ -229,8 +231,8 @@ def test_references_have_lines_of_their_own_where_no_table_comes() -> None:
         report = ConsoleReport(console, {}, Clock(), tables=tables)
         told = plan()
         report.planned(told)
-        report.published(Published(told.references[0], DIGEST, "pushed"))
-        report.published(Published(told.references[0], DIGEST, "pushed"))
+        report.published(TagResult(told.references[0], DIGEST, "pushed"))
+        report.published(TagResult(told.references[0], DIGEST, "pushed"))
         assert text(console) == expected
 
 

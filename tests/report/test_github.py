@@ -7,7 +7,7 @@ import pytest
 
 from releasetag.errors import UsageError
 from releasetag.events import StepLog, StepStarted
-from releasetag.publish import Build
+from releasetag.publish import Provenance
 from releasetag.report.github import outputs, summary, write_outputs
 from releasetag.report.json import dumps, publish_object
 from releasetag.report.progress import ConsoleReport
@@ -71,7 +71,7 @@ def test_a_reference_that_names_another_version_is_no_output() -> None:
 
 
 def test_a_dry_run_has_the_plan_s_references_for_outputs() -> None:
-    values = parse_outputs(outputs(record(Build("buildkit", False, 0.0, "")), 1.0))
+    values = parse_outputs(outputs(record(Provenance("buildkit", False, 0.0, "")), 1.0))
     assert values["tags"] == "acme/app:1.9.1\nacme/app:1.9"
     assert values["digest"] == values["image-id"] == ""
 

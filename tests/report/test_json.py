@@ -5,8 +5,8 @@ import json
 import pytest
 
 from releasetag.errors import ConflictError
-from releasetag.floating import Published
-from releasetag.promote import Promotion
+from releasetag.policy import TagPolicy
+from releasetag.promote import Promotion, PromotionPlan
 from releasetag.reference import parse_reference, parse_repository
 from releasetag.registry import Manifest
 from releasetag.report.json import (
@@ -18,6 +18,7 @@ from releasetag.report.json import (
     verify_object,
 )
 from releasetag.report.record import Record
+from releasetag.tagging import TagResult
 from releasetag.template import parse_template
 from releasetag.verify import VerifiedRepository, VerifiedTag
 from tests.support.records import BUILD, DIGEST, IMAGE_ID, REVISION, plan, record, release
@@ -136,18 +137,26 @@ def test_a_verified_repository(status: str, actual: str | None) -> None:
     }
 
 
+def test_what_is_wrong_with_a_verified_tag_has_a_reason() -> None:
+    tag = VerifiedTag("1.9.1", "1.9.1", DIGEST, "broken", "a blob is gone", DIGEST)
+    told = verify_object([VerifiedRepository(parse_repository("acme/app"), (tag,))])
+    assert told["repositories"][0]["tags"][0]["reason"] == "a blob is gone"
+
+
 def test_a_promotion() -> None:
     reference = parse_reference("acme/app:latest")
     manifest = Manifest("application/vnd.oci.image.index.v1+json", b"{}")
-    move = Promotion(reference, parse_template("latest"), manifest, None, "")
-    told = promote_object(release("v1.9.1"), [move], [Published(reference, DIGEST, "pushed")])
+    move = Promotion(reference, "", None, moves_down=False)
+    policy = TagPolicy((parse_template("latest"),))
+    planned = PromotionPlan(release("v1.9.1"), policy, manifest, (), (move,))
+    told = promote_object(planned, [TagResult(reference, DIGEST, "pushed")])
     assert told == {
         "schema": 1,
         "version": "1.9.1",
         "references": ["acme/app:latest"],
         "published": [{"reference": "acme/app:latest", "digest": DIGEST, "status": "pushed"}],
     }
-    assert promote_object(release("v1.9.1"), [move], [])["published"] == []
+    assert promote_object(planned, [])["published"] == []
 
 
 def test_an_error() -> None:

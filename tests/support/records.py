@@ -10,12 +10,12 @@ from rich.console import Console
 
 from releasetag.config import Settings
 from releasetag.fanout import fan_out
-from releasetag.floating import Published
 from releasetag.history import GitTags
 from releasetag.plan import Plan
-from releasetag.publish import Build
+from releasetag.publish import Provenance
 from releasetag.reference import parse_repository
 from releasetag.report.record import Record
+from releasetag.tagging import TagResult
 from releasetag.template import parse_template
 from releasetag.version import Release, parse_version
 
@@ -92,15 +92,15 @@ def plan(
     git_tags = GitTags(
         {r.git_tag: r.revision for r in releases}, source, "", False, "auto", "origin"
     )
-    planned = fan_out(release(name), releases, known.tags)
+    planned = fan_out(release(name), releases, known.policy)
     return Plan(release(name), planned, repositories, git_tags, releases, known)
 
 
-BUILD = Build("buildkit", reused=False, seconds=12.3456, image_id=IMAGE_ID, digest=DIGEST)
+BUILD = Provenance("buildkit", reused=False, seconds=12.3456, image_id=IMAGE_ID, digest=DIGEST)
 
 
 def record(
-    made: Build | None = BUILD, *statuses: str, reason: str = "", error: str = "", **given: Any
+    made: Provenance | None = BUILD, *statuses: str, reason: str = "", error: str = "", **given: Any
 ) -> Record:
     """A publish whose references, in the order of the plan, came to these statuses."""
     told = Record()
@@ -110,7 +110,7 @@ def record(
     assert told.plan
     for reference, status in zip(told.plan.references, statuses, strict=False):
         digest = "" if status == "failed" else DIGEST
-        item = Published(reference, digest, status)  # type: ignore[arg-type] # one of its words
+        item = TagResult(reference, digest, status)  # type: ignore[arg-type] # one of its words
         if status == "kept":
             item = replace(item, reason=reason)
         if status == "failed":
