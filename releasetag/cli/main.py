@@ -89,7 +89,7 @@ def _report(error: ReleasetagError, args: list[str]) -> int:
 
 
 def _internal_error(error: Exception) -> ReleasetagError:
-    """An error that says where it happened; its own text might hold anything."""
+    """Return an error that names the place; the text of the exception might hold a secret."""
     import logging
 
     logging.getLogger(__name__).debug("internal error", exc_info=error)

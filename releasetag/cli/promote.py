@@ -55,8 +55,6 @@ def promote(
     tree, configuration = prepare(shared)
     settings, wanted = configuration.component_of(version)
     people = people_console(stderr=True)
-    history = history_of(tree, settings, lambda text: print_warning(people, text))
-    release = release_of(wanted, history)
     done: dict[Reference, TagResult] = {}
     failure: ReleasetagError | None = None
 
@@ -66,6 +64,8 @@ def promote(
     def report(result: TagResult) -> None:
         done[result.reference] = result
 
+    history = history_of(tree, settings, warn)
+    release = release_of(wanted, history)
     with registries(os.environ) as client:
         plan = plan_promotion(
             client,

@@ -1,4 +1,4 @@
-"""A signal is heard though the main thread is not the one that it comes to."""
+"""A signal ends the main thread's wait, whichever thread the system delivers it to."""
 
 import signal
 import subprocess
@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-# The main thread, which waits for bytes that do not come, takes no signals: so the other thread
-# gets them, as it may whenever there is one.
+# The main thread, which waits for bytes that do not come, blocks signals, so the system delivers
+# them to the other thread, as it may at any time.
 WAITS = """
 import signal, socket, threading
 from releasetag.cli.signals import Stopped, listen
@@ -20,7 +20,7 @@ try:
     print("waits", flush=True)
     mine.recv(1)
 except Stopped as stop:
-    print("heard", stop.signal_number)
+    print("stopped", stop.signal_number)
 """
 
 
@@ -33,7 +33,7 @@ def test_a_signal_to_another_thread_ends_what_the_main_thread_waits_for(number: 
         try:
             assert process.stdout.readline() == "waits\n"
             process.send_signal(number)
-            said, _ = process.communicate(timeout=30)
+            output, _ = process.communicate(timeout=30)
         finally:
             process.kill()
-    assert said == f"heard {int(number)}\n"
+    assert output == f"stopped {int(number)}\n"
