@@ -1,7 +1,7 @@
-"""Where the Docker Engine may be: DOCKER_HOST, the docker context, the usual sockets.
+"""Where the Docker Engine may be: DOCKER_HOST, the docker context, the default sockets.
 
-The SDK's ContextAPI is not used: it reads ``os.environ`` and HOME by itself, takes a context that
-does not exist for the default one, and drops TLS material that is not all of CA, certificate and
+The SDK's ContextAPI is not used: it reads ``os.environ`` and HOME by itself, treats a context that
+does not exist as the default one, and drops TLS material unless it is all of CA, certificate and
 key. The store is two small files, described in the docker command's ``cli/context/store``.
 """
 
@@ -18,7 +18,7 @@ from releasetag.errors import EngineError
 
 @dataclass(frozen=True)
 class Tls:
-    """TLS material: paths of PEM files. Without ``verify`` any certificate is taken."""
+    """TLS material: paths of PEM files. Without ``verify`` any certificate is accepted."""
 
     ca: Path | None
     cert: Path | None
@@ -33,7 +33,7 @@ class Endpoint:
     Attributes:
         address: ``unix:///path``, ``tcp://host:port`` or ``ssh://[user@]host[:port][/socket]``.
         named_by: for messages: ``DOCKER_HOST``, ``the docker context 'x'`` or ``default``.
-        tls: for tcp alone.
+        tls: for tcp only.
     """
 
     address: str
@@ -42,10 +42,10 @@ class Endpoint:
 
 
 def endpoints(environ: Mapping[str, str]) -> tuple[Endpoint, ...]:
-    """The endpoints to try, in that order; one alone where the user named it.
+    """Return the endpoints to try, in order; a single one if the user named it.
 
     Raises:
-        EngineError: DOCKER_HOST is not an address, or the context is unknown or damaged.
+        EngineError: DOCKER_HOST is not an address, or the context is unknown or invalid.
     """
     folder = config_folder(environ)
     if host := environ.get("DOCKER_HOST", "").strip():
@@ -53,18 +53,18 @@ def endpoints(environ: Mapping[str, str]) -> tuple[Endpoint, ...]:
     name = environ.get("DOCKER_CONTEXT") or _current_context(folder)
     if name and name != "default":
         return (_checked(_from_context(folder, name)),)
-    return tuple(Endpoint(f"unix://{path}", "default") for path in _usual_sockets(environ))
+    return tuple(Endpoint(f"unix://{path}", "default") for path in _default_sockets(environ))
 
 
 def config_folder(environ: Mapping[str, str]) -> Path:
-    """The folder of the docker command's ``config.json``."""
+    """Return the folder of the docker command's ``config.json``."""
     if folder := environ.get("DOCKER_CONFIG"):
         return Path(folder)
     return Path(environ.get("HOME") or "/", ".docker")
 
 
-def _usual_sockets(environ: Mapping[str, str]) -> list[Path]:
-    """Docker before Podman, and root's Docker before rootless, as the docker command has it."""
+def _default_sockets(environ: Mapping[str, str]) -> list[Path]:
+    """Return Docker's before Podman's, and root's before the user's, as the docker command does."""
     paths = [Path("/var/run/docker.sock")]
     runtime = environ.get("XDG_RUNTIME_DIR")
     if runtime:
@@ -98,8 +98,7 @@ def _current_context(folder: Path) -> str:
     try:
         config = json.loads((folder / "config.json").read_bytes())
     except (OSError, ValueError):
-        # The docker command goes on without a config file as well; who needs one for
-        # credentials says so then.
+        # The docker command continues without it as well; reading credentials reports it.
         return ""
     current = config.get("currentContext") if isinstance(config, dict) else None
     return current if isinstance(current, str) else ""
@@ -121,7 +120,7 @@ def _from_context(folder: Path, name: str) -> Endpoint:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EngineError(
             f"the docker context {name!r} cannot be read: {type(error).__name__}",
-            f"create it anew with docker context create, or choose another (in {folder})",
+            f"create it again with docker context create, or choose another (in {folder})",
         ) from error
     named_by = f"the docker context {name!r}"
     material = folder / "contexts/tls" / identity / "docker"
@@ -142,17 +141,17 @@ def _known_contexts(folder: Path) -> list[str]:
 
 
 def _checked(endpoint: Endpoint) -> Endpoint:
-    """The endpoint, if its address is one that can be dialled."""
+    """Return the endpoint with a complete address, if the address is valid."""
     try:
         parts = urlsplit(endpoint.address)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        raise _not_an_address(endpoint) from None
+        raise _invalid_address_error(endpoint) from None
     is_tcp = parts.scheme in {"tcp", "http", "https"}
     is_ssh = parts.scheme == "ssh" and not host.startswith("-")
     fits = parts.path if parts.scheme == "unix" else host if is_tcp or is_ssh else ""
     if not fits or parts.password:
-        raise _not_an_address(endpoint)
+        raise _invalid_address_error(endpoint)
     if not is_tcp:
         return endpoint
     tls = endpoint.tls
@@ -163,8 +162,8 @@ def _checked(endpoint: Endpoint) -> Endpoint:
     return replace(endpoint, address=f"tcp://{netloc}", tls=tls)
 
 
-def _not_an_address(endpoint: Endpoint) -> EngineError:
-    # Not repeated: an address may hold a password.
+def _invalid_address_error(endpoint: Endpoint) -> EngineError:
+    # Not repeated: an address may contain a password.
     return EngineError(
         f"{endpoint.named_by} does not hold an address of a Docker Engine",
         "write it as unix:///var/run/docker.sock, tcp://host:2376 or ssh://user@host",

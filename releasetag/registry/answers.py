@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from releasetag.errors import AuthError, PassingError, PushError, ReleasetagError, causes
+from releasetag.errors import AuthError, PushError, ReleasetagError, TransientError, causes
 from releasetag.push_failure import kind_of
 from releasetag.reference import DOCKER_HUB
 from releasetag.registry.transport import TooLarge
@@ -59,8 +59,8 @@ def failure(
     if kind == "immutable":
         return PushError(message, "the registry does not let this tag move; release a new version")
     hint = _HINTS.get(status, AGAIN)
-    if kind == "passing":
-        return PassingError(message, hint, retry_after(response.headers))
+    if kind == "transient":
+        return TransientError(message, hint, retry_after(response.headers))
     if status == 404 or _codes(response) & {"MANIFEST_UNKNOWN", "NAME_UNKNOWN"}:
         return NotFoundError(message, hint)
     return PushError(message, hint)
@@ -93,10 +93,10 @@ def fault(
         if isinstance(cause, socket.gaierror) and cause.errno != socket.EAI_AGAIN:
             return PushError(f"{message} is not a known host", "check the registry's name")
     if isinstance(error, httpx.TimeoutException):
-        return PassingError(f"{message} did not answer in time", AGAIN)
+        return TransientError(f"{message} did not answer in time", AGAIN)
     words = printable(str(error)) or type(error).__name__
     if isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError):
-        return PassingError(f"{message} cannot be reached: {words}", AGAIN)
+        return TransientError(f"{message} cannot be reached: {words}", AGAIN)
     return PushError(f"{message} cannot be used: {words}", "ask whoever runs the registry")
 
 

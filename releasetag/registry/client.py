@@ -20,7 +20,7 @@ from releasetag.registry.transport import (
     TooLarge,
     Transport,
 )
-from releasetag.retry import retried
+from releasetag.retry import with_retries
 
 if TYPE_CHECKING:
     from releasetag.credentials import Credentials
@@ -108,7 +108,7 @@ class RegistryClient:
 
         Raises:
             AuthError: we are not let in, or may not do this.
-            PushError: every other failure; PassingError if it is still a passing one.
+            PushError: every other failure; TransientError if it may succeed the next time.
         """
         return self.retried(lambda: self.once(request))
 
@@ -138,8 +138,8 @@ class RegistryClient:
         self.retried(once)
 
     def retried(self, operation: Callable[[], T]) -> T:
-        """See retry.retried."""
-        return retried(operation, sleep=self._sleep, random=self._random)
+        """See retry.with_retries."""
+        return with_retries(operation, sleep=self._sleep, random=self._random, clock=self._clock)
 
     @contextmanager
     def errors(self, doing: str) -> Iterator[None]:

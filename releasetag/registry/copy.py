@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from releasetag.errors import AuthError, PassingError, PushError, ReleasetagError
+from releasetag.errors import AuthError, PushError, ReleasetagError, TransientError
 from releasetag.reference import Reference, Repository
 from releasetag.registry.answers import NotFoundError
 from releasetag.registry.auth import scope, union
@@ -122,7 +122,7 @@ def _start_upload(ends: _Ends, blob: Descriptor, doing: str) -> httpx.Response:
         mount = Request("POST", f"{path}?{query}", doing, scopes, expect=(201, 202))
         try:
             return ends.target.once(mount)
-        except PassingError:
+        except TransientError:
             raise
         except ReleasetagError:
             pass  # a registry may refuse to mount where it would let us upload

@@ -5,8 +5,8 @@ Source: OCI Distribution 1.1, "Pulling manifests" and "Pushing manifests".
 
 from collections.abc import Container
 
-from releasetag.errors import AuthError, PassingError, PushError, ReleasetagError
-from releasetag.push_failure import PASSING_STATUS
+from releasetag.errors import AuthError, PushError, ReleasetagError, TransientError
+from releasetag.push_failure import TRANSIENT_STATUS
 from releasetag.reference import Reference, Repository, is_digest
 from releasetag.registry.answers import NotFoundError
 from releasetag.registry.auth import scope
@@ -30,7 +30,7 @@ CONFIG_LIMIT = 8 * 1024 * 1024
 
 # Some registries refuse HEAD, each in its own way; and it has no body to say what went wrong. GET
 # is asked then.
-_HEAD_ANSWERS = frozenset(range(200, 600)) - PASSING_STATUS - {404}
+_HEAD_ANSWERS = frozenset(range(200, 600)) - TRANSIENT_STATUS - {404}
 
 NESTED = 4
 """Indexes in indexes that are followed; nobody builds more than two."""
@@ -89,7 +89,7 @@ def put_manifest(client: RegistryClient, reference: Reference, manifest: Manifes
     )
     try:
         response = client.ask(request)
-    except (AuthError, PassingError):
+    except (AuthError, TransientError):
         raise
     except PushError:
         # A registry with immutable tags may refuse the second of two equal pushes: the first may

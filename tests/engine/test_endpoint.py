@@ -25,7 +25,7 @@ def store_context(folder: Path, name: str, docker: dict[str, object], *files: st
     return material
 
 
-def test_without_anything_the_usual_sockets_are_tried_in_order() -> None:
+def test_without_anything_the_default_sockets_are_tried_in_order() -> None:
     found = endpoints({"HOME": "/home/a", "XDG_RUNTIME_DIR": "/run/user/7"})
     assert [each.address for each in found] == [
         "unix:///var/run/docker.sock",
@@ -67,7 +67,7 @@ def test_docker_host_names_the_one_endpoint(host: str, address: str, tmp_path: P
         "npipe:////./pipe/docker_engine",
     ],
 )
-def test_an_address_that_cannot_be_dialled_is_refused_and_not_repeated(host: str) -> None:
+def test_an_address_that_is_invalid_is_refused_and_not_repeated(host: str) -> None:
     with pytest.raises(EngineError, match="DOCKER_HOST does not hold an address") as caught:
         endpoints({"DOCKER_HOST": host})
     assert "hunter2" not in str(caught.value)
