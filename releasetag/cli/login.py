@@ -65,7 +65,7 @@ def logout(
 def _registry(text: str) -> str:
     """The registry that a name or, as people paste them, a URL means."""
     from releasetag.errors import UsageError
-    from releasetag.reference import parse_repository
+    from releasetag.reference import parse_registry
 
     host = text.removeprefix("https://").removeprefix("http://").rstrip("/")
     if "@" in host:
@@ -75,8 +75,7 @@ def _registry(text: str) -> str:
         )
     if host in {"", "docker.io", "hub.docker.com", "index.docker.io/v1"}:
         return "docker.io"
-    # A name that is only a host would be read as a repository of Docker Hub.
-    return parse_repository(f"{host}/any").registry
+    return parse_registry(host.partition("/")[0])
 
 
 def _ask(username: str | None, *, password_stdin: bool) -> tuple[str, str]:

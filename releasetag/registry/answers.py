@@ -14,6 +14,7 @@ import httpx
 from releasetag.errors import AuthError, PushError, ReleasetagError, TransientError, causes
 from releasetag.push_failure import kind_of
 from releasetag.reference import DOCKER_HUB
+from releasetag.registry.proxy import ProxyFault, proxy_error
 from releasetag.registry.transport import TooLarge
 from releasetag.text import printable
 
@@ -67,9 +68,13 @@ def failure(
 
 
 def fault(
-    error: httpx.RequestError | httpx.InvalidURL | TooLarge, doing: str, registry: str
+    error: httpx.RequestError | httpx.InvalidURL | UnicodeError | TooLarge,
+    doing: str,
+    registry: str,
 ) -> PushError:
     """The error for a request that got no whole answer."""
+    if isinstance(error, ProxyFault):
+        return proxy_error(error, doing)
     host = _host(error) or registry
     # A token server, or a store that a redirect led to, is somebody else.
     ours = {host, f"{host}:443", DOCKER_HUB}
@@ -87,8 +92,8 @@ def fault(
         ):
             return PushError(
                 f"{message} does not speak TLS with us: {printable(cause.reason or str(cause))}",
-                "check the registry's name and port; only a registry on this machine may go "
-                "without TLS",
+                "check the registry's name and port; if it has no TLS, add it to "
+                "insecure-registries",
             )
         if isinstance(cause, socket.gaierror) and cause.errno != socket.EAI_AGAIN:
             return PushError(f"{message} is not a known host", "check the registry's name")
@@ -157,7 +162,9 @@ def retry_after(headers: httpx.Headers) -> float | None:
 
 def refused(error: Exception) -> bool:
     """Whether nobody listens there."""
-    return any(isinstance(cause, ConnectionRefusedError) for cause in causes(error))
+    return not isinstance(error, ProxyFault) and any(
+        isinstance(cause, ConnectionRefusedError) for cause in causes(error)
+    )
 
 
 def _host(error: Exception) -> str:

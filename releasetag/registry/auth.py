@@ -18,7 +18,7 @@ import httpx
 
 from releasetag.errors import AuthError, PushError
 from releasetag.registry.answers import NotFoundError, failure
-from releasetag.registry.transport import HOME, LIMIT, LOOPBACK, is_loopback, origin
+from releasetag.registry.transport import HOME, LIMIT, may_be_insecure, origin
 from releasetag.text import printable
 
 if TYPE_CHECKING:
@@ -225,8 +225,8 @@ def _token_request(
         realm = httpx.URL(challenge.parameters.get("realm", ""))
     except httpx.InvalidURL:
         realm = httpx.URL("")
-    clear = realm.scheme == "http" and extensions.get(LOOPBACK) and is_loopback(realm)
-    if not realm.host or not (realm.scheme == "https" or clear):
+    plaintext = realm.scheme == "http" and may_be_insecure(extensions, realm)
+    if not realm.host or not (realm.scheme == "https" or plaintext):
         raise AuthError(
             f"{login.registry} names a token server that is not reached over https: "
             f"{printable(str(realm.copy_with(query=None, userinfo=b'')), 100)!r}",

@@ -5,17 +5,18 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
-from releasetag.reference import DOCKER_HUB, DOCKER_HUB_HOST, Repository
+from releasetag.reference import registry_host, split_port
 from releasetag.registry.answers import failure, fault, refused
 from releasetag.registry.auth import Login, RegistryAuth
+from releasetag.registry.insecure import InsecureRegistries
 from releasetag.registry.transport import (
     ERROR_LIMIT,
+    INSECURE,
     LIMIT,
-    LOOPBACK,
     TIMEOUT,
     TooLarge,
     Transport,
@@ -28,14 +29,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def http_client(environ: Mapping[str, str], transport: httpx.BaseTransport | None) -> httpx.Client:
+def http_client(transport: Transport) -> httpx.Client:
     """The HTTP client of a run, for all registries and token servers. Thread-safe.
 
     It follows redirects, with credentials only to the same origin (httpx strips them) and never
     from https to http (Transport refuses).
     """
     return httpx.Client(
-        transport=Transport(environ, transport),
+        transport=transport,
         timeout=TIMEOUT,
         follow_redirects=True,
         max_redirects=5,
@@ -78,6 +79,7 @@ class RegistryClient:
     Args:
         name: the registry's: ``docker.io``, ``ghcr.io``, ``localhost:5000``.
         http: from http_client.
+        insecure: the insecure registries; this one may be among them.
         find_credentials: asked once, with the name, when it is first needed.
         sleep, random, clock: see Registries.
     """
@@ -86,6 +88,7 @@ class RegistryClient:
         self,
         name: str,
         http: httpx.Client,
+        insecure: InsecureRegistries,
         find_credentials: Callable[[str], "Credentials | None"],
         *,
         sleep: Callable[[float], object],
@@ -94,6 +97,7 @@ class RegistryClient:
     ) -> None:
         self.name = name
         self._http = http
+        self._insecure = insecure
         self._find_credentials = find_credentials
         self._sleep = sleep
         self._random = random
@@ -101,7 +105,7 @@ class RegistryClient:
         self._lock = threading.Lock()
         self._home: httpx.URL | None = None
         self._login: Login | None = None
-        self._loopback = Repository(name, "").is_loopback
+        self._extensions: dict[str, Any] = {}
 
     def ask(self, request: Request) -> httpx.Response:
         """The answer, read whole; asked again while it fails for a passing reason.
@@ -146,7 +150,7 @@ class RegistryClient:
         """Turns what HTTP raises into our errors."""
         try:
             yield
-        except (httpx.RequestError, httpx.InvalidURL, TooLarge) as error:
+        except (httpx.RequestError, httpx.InvalidURL, UnicodeError, TooLarge) as error:
             raise fault(error, doing, self.name) from error
 
     @contextmanager
@@ -159,7 +163,7 @@ class RegistryClient:
                 login.home.join(request.path),
                 headers=request.headers,
                 content=request.content,
-                extensions={LOOPBACK: self._loopback, LIMIT: None if stream else request.limit},
+                extensions={**self._extensions, LIMIT: None if stream else request.limit},
             )
             response = self._http.send(
                 sent,
@@ -185,25 +189,27 @@ class RegistryClient:
             return self._login
 
     def _find_home(self) -> httpx.URL:
-        """Where the registry is served; a loopback registry is asked, and the answer remembered."""
+        """Return where the registry is served; an insecure one is probed, once."""
         if self._home is None:
-            host = DOCKER_HUB_HOST if self.name == DOCKER_HUB else self.name
-            home = httpx.URL(f"https://{host}")
-            if self._loopback and not self._speaks_tls(home):
-                home = home.copy_with(scheme="http")
+            with self.errors(f"find {self.name}"):
+                home = httpx.URL(f"https://{registry_host(self.name)}")
+                if self.name in self._insecure:
+                    self._extensions = {INSECURE: self._insecure.covers}
+                    if not self._speaks_tls(home):
+                        home = home.copy_with(scheme="http")
             self._home = home
         return self._home
 
     def _speaks_tls(self, home: httpx.URL) -> bool:
-        """As the engine: https first, without verifying, and then plain HTTP."""
-        with self.errors(f"find {self.name}"):
-            for url in (home, home.copy_with(scheme="http")):
-                try:
-                    self._http.get(url.join("/v2/"), extensions={LOOPBACK: True})
-                except httpx.TransportError as error:
-                    # Nobody is there, or not even HTTP is spoken: so it is no answer yet.
-                    if url.scheme == "http" or refused(error):
-                        raise
-                else:
-                    return url.scheme == "https"
-        raise AssertionError("the last one returned or raised")
+        """Probe as the engine does: https without verification first, then plain HTTP."""
+        try:
+            self._http.get(home.join("/v2/"), extensions=self._extensions)
+        except httpx.TransportError as error:
+            # Without a port, plain HTTP has another one. With one, nobody listens there at all.
+            if refused(error) and split_port(self.name)[1]:
+                raise
+        else:
+            return True
+        plain = home.copy_with(scheme="http")
+        self._http.get(plain.join("/v2/"), extensions=self._extensions)
+        return False
