@@ -58,7 +58,8 @@ def logout(shared: Shared, *, registry: Registry = "docker.io") -> int:
 
 def _registry_name(text: str) -> str:
     """Return the registry that a name means, or a URL, which people paste."""
-    from releasetag.reference import parse_repository
+    from releasetag.errors import UsageError
+    from releasetag.reference import parse_registry
 
     host = text.removeprefix("https://").removeprefix("http://").rstrip("/")
     if "@" in host:
@@ -68,8 +69,7 @@ def _registry_name(text: str) -> str:
         )
     if host in {"docker.io", "hub.docker.com", "index.docker.io/v1"}:
         return "docker.io"
-    # A name that is only a host would be read as a repository of Docker Hub.
-    return parse_repository(f"{host}/any").registry
+    return parse_registry(host.partition("/")[0])
 
 
 def _ask(username: str | None, *, password_stdin: bool) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from releasetag.errors import AuthError, PushError, ReleasetagError
 from releasetag.json_text import parse_json
 from releasetag.registry.challenge import Challenge, choose_challenge, merge_scopes
 from releasetag.registry.errors import NotFoundError, login_hint, response_error
-from releasetag.registry.transport import HOME, LIMIT, LOOPBACK, is_loopback, origin
+from releasetag.registry.transport import HOME, LIMIT, may_be_insecure, origin
 from releasetag.text import printable
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class AuthSession:
             realm = httpx.URL(challenge.parameters.get("realm", "")).copy_with(userinfo=b"")
         except httpx.InvalidURL:
             realm = httpx.URL("")
-        plaintext = realm.scheme == "http" and extensions.get(LOOPBACK) and is_loopback(realm)
+        plaintext = realm.scheme == "http" and may_be_insecure(extensions, realm)
         if not realm.host or not (realm.scheme == "https" or plaintext):
             raise AuthError(
                 f"{self.registry} names a token server that is not reached over https: "
