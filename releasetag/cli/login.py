@@ -30,12 +30,13 @@ def login(
     Asks for what is not given. Only checked credentials are stored.
     """
     from releasetag.credentials import Credentials, CredentialStore
-    from releasetag.registry import Registries
+    from releasetag.image import open_tools
 
     name = _registry_name(registry)
     credentials = Credentials(*_ask(username, password_stdin=password_stdin))
-    with Registries(lambda _: None, os.environ) as registries:
-        registries.check(name, credentials)
+    insecure = os.environ.get("RELEASETAG_INSECURE_REGISTRIES", "").replace(",", " ").split()
+    with open_tools(os.environ, insecure) as tools:
+        tools.registries.check(name, credentials)
     where = CredentialStore(os.environ).store(name, credentials)
     _print_result(
         shared,

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from releasetag.cli.options import Shared
-from releasetag.cli.prepare import history_of, prepare, registries
+from releasetag.cli.prepare import history_of, prepare
 from releasetag.config.schema import PUBLISHING
 
 
@@ -40,6 +40,7 @@ def promote(
     """
     from releasetag.cli.signals import Stopped
     from releasetag.errors import InterruptError, ReleasetagError
+    from releasetag.image import open_tools
     from releasetag.plan import release_of
     from releasetag.promote import plan_promotion, promote_release
     from releasetag.reference import Reference
@@ -66,9 +67,9 @@ def promote(
 
     history = history_of(tree, settings, warn)
     release = release_of(wanted, history)
-    with registries(os.environ) as client:
+    with open_tools(os.environ, settings.insecure_registries) as tools:
         plan = plan_promotion(
-            client,
+            tools.registries,
             settings,
             release,
             history,
@@ -79,7 +80,7 @@ def promote(
         try:
             if not settings.dry_run:
                 promote_release(
-                    client,
+                    tools.registries,
                     settings,
                     plan,
                     lambda: history_of(tree, settings, lambda _: None),

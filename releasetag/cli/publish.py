@@ -67,7 +67,7 @@ class _Run:
         plan = plan_release(tree, configuration, os.environ, self._report.warn)
         self._settings = plan.settings
         _check_metadata_file(plan.settings.metadata_file)
-        with open_tools(os.environ) as tools:
+        with open_tools(os.environ, plan.settings.insecure_registries) as tools:
             publish_release(tree, plan, tools, self._report)
 
     def _finish(self, error: ReleasetagError | None) -> int:

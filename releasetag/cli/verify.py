@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from releasetag.cli.options import Shared
-from releasetag.cli.prepare import history_of, prepare, registries
+from releasetag.cli.prepare import history_of, prepare
 
 
 def verify(
@@ -23,6 +23,7 @@ def verify(
 
     Exit code 1 if a floating tag does not name the image that it should.
     """
+    from releasetag.image import open_tools
     from releasetag.report.console import people_console, print_verified, print_warning
     from releasetag.report.json import dumps, verify_object
     from releasetag.verify import VerifiedRepository, verify_repositories
@@ -30,10 +31,10 @@ def verify(
     tree, configuration = prepare(shared)
     people = people_console(stderr=True)
     verified: list[VerifiedRepository] = []
-    with registries(os.environ) as client:
-        for settings in configuration.publishable():
-            history = history_of(tree, settings, lambda text: print_warning(people, text))
-            verified += verify_repositories(client, settings, history, deep=deep)
+    for settings in configuration.publishable():
+        history = history_of(tree, settings, lambda text: print_warning(people, text))
+        with open_tools(os.environ, settings.insecure_registries) as tools:
+            verified += verify_repositories(tools.registries, settings, history, deep=deep)
     if shared.json:
         print(dumps(verify_object(verified)))
     else:

@@ -203,12 +203,21 @@ class RegistryClient:
         if self._base_url is None:
             with self.request_errors(f"find {self.name}"):
                 url = httpx.URL(f"https://{registry_host(self.name)}")
-                if self.name in self._insecure:
+                if self._is_insecure(url):
                     self._extensions = {INSECURE: self._insecure.covers}
                     if not self._speaks_tls(url):
                         url = url.copy_with(scheme="http")
             self._base_url = url
         return self._base_url
+
+    def _is_insecure(self, base_url: httpx.URL) -> bool:
+        """Whether it is; the engine's list is read only where TLS does not work."""
+        if self.name not in self._insecure and self._insecure.may_have_more():
+            try:
+                self._http.get(base_url.join("/v2/"), extensions=self._extensions)
+            except httpx.TransportError:
+                self._insecure.add_more()
+        return self.name in self._insecure
 
     def _speaks_tls(self, base_url: httpx.URL) -> bool:
         """Probe as the engine does: https without verification first, then plain HTTP."""

@@ -46,12 +46,32 @@ class InsecureRegistries:
     Args:
         listed: see is_insecure.
         environ: for the proxies. A name that a proxy resolves is not looked up here.
+        find_more: returns those that the engine lists; called where a registry cannot be reached
+            with TLS.
     """
 
-    def __init__(self, listed: Collection[str], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        listed: Collection[str],
+        environ: Mapping[str, str],
+        find_more: Callable[[], Collection[str]] = tuple,
+    ) -> None:
         self._listed = tuple(listed)
-        self._hosts = tuple(each if "/" in each else split_port(each)[0].lower() for each in listed)
         self._environ = environ
+        self._find_more = find_more
+
+    def may_have_more(self) -> bool:
+        """Whether there is an engine that may list more of them, and has not been asked yet."""
+        return self._find_more is not tuple
+
+    def add_more(self) -> None:
+        """Add those that the engine lists."""
+        find_more, self._find_more = self._find_more, tuple
+        self._listed += tuple(find_more())
+
+    @property
+    def _hosts(self) -> tuple[str, ...]:
+        return tuple(each if "/" in each else split_port(each)[0].lower() for each in self._listed)
 
     def __contains__(self, registry: str) -> bool:
         return is_insecure(registry, self._listed, self._resolver(httpx.URL(f"https://{registry}")))

@@ -33,6 +33,7 @@ class Registries:
             certs.d.
         insecure: ``host[:port]`` or CIDR of registries that may use plain HTTP or a certificate
             that does not verify, besides those on this machine.
+        find_insecure: returns more of them, such as the engine's; called if they are needed.
         sleep: waits for seconds.
         random: returns a number from 0 up to 1, for the jitter of the waits.
         clock: seconds, monotonic, for the expiry of tokens, retries and time limits.
@@ -50,6 +51,7 @@ class Registries:
         environ: Mapping[str, str],
         *,
         insecure: Collection[str] = (),
+        find_insecure: Callable[[], Collection[str]] = tuple,
         sleep: Callable[[float], object] = time.sleep,
         random: Callable[[], float] = random_module.random,
         clock: Callable[[], float] = time.monotonic,
@@ -59,7 +61,7 @@ class Registries:
         self._sleep = sleep
         self._random = random
         self._clock = clock
-        self._insecure = InsecureRegistries(insecure, environ)
+        self._insecure = InsecureRegistries(insecure, environ, find_insecure)
         self._http = http_client(Transport(environ, self._insecure, clock, transport))
         self._clients: dict[str, RegistryClient] = {}
         self._lock = threading.Lock()
