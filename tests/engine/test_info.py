@@ -10,6 +10,7 @@ from releasetag.engine import images
 from releasetag.engine.connect import connect
 from releasetag.engine.info import insecure_registries
 from releasetag.errors import EngineError
+from releasetag.image import open_tools
 from releasetag.reference import parse_reference
 from tests.engine.relay import listening
 from tests.engine.test_images import make_image
@@ -72,3 +73,13 @@ def test_an_engine_that_went_away_is_an_engine_error(engine: Engine) -> None:
         docker.client.close()
     with pytest.raises(EngineError, match="was lost"):
         insecure_registries(docker)
+
+
+def test_every_command_takes_the_word_of_the_engine(
+    private_engine: PrivateEngine, lan_registry: RegistryServer
+) -> None:
+    """A registry on the network without TLS, of which no setting says anything."""
+    digest = lan_registry.put_image("team/app", "1.2.3")
+    with open_tools(private_engine.environ) as tools:
+        found = tools.registries.digest(parse_reference(f"{lan_registry.address}/team/app:1.2.3"))
+    assert found == digest

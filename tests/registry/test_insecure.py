@@ -10,6 +10,7 @@ import pytest
 
 from releasetag.errors import AuthError, PushError
 from releasetag.reference import Repository
+from releasetag.registry import Registries
 from releasetag.registry.insecure import is_insecure
 from tests.conftest import StartRegistry
 from tests.registry.test_transport import named
@@ -81,6 +82,23 @@ def test_an_insecure_registry_on_the_network_is_used(
         assert manifest is not None
         assert registries.put_manifest(at(registry).tagged("1.2"), manifest) == expected
     assert registry.digest("acme/app", "1.2") == expected
+
+
+def test_the_engine_is_asked_only_where_tls_does_not_work(start_registry: StartRegistry) -> None:
+    plain = start_registry(host=lan_address())
+    loopback = start_registry()
+    expected = plain.put_image("acme/app", "1.2.3")
+    asked: list[str] = []
+
+    def find_insecure() -> list[str]:
+        asked.append("engine")
+        return [plain.address]
+
+    with Registries(lambda _: None, {}, find_insecure=find_insecure) as registries:
+        assert registries.digest(at(loopback).tagged("1.2.3")) is None
+        assert asked == []
+        assert registries.digest(at(plain).tagged("1.2.3")) == expected
+        assert asked == ["engine"]
 
 
 def test_blobs_are_copied_between_insecure_registries(start_registry: StartRegistry) -> None:
