@@ -1,4 +1,4 @@
-"""releasetag.gate: commands that check what was pushed."""
+"""releasetag.publish.gates: commands that check what was pushed."""
 
 import os
 import queue
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from releasetag.errors import GateError, UsageError
-from releasetag.gate import parse_gate, run_gate
+from releasetag.publish.gates import parse_gate, run_gate
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ PROGRAM = (
     """
 import os, sys
 from releasetag.cli.signals import Stopped, listen
-from releasetag.gate import run_gate
+from releasetag.publish.gates import run_gate
 
 listen()
 try:
