@@ -98,15 +98,14 @@ def _ask(username: str | None, *, password_stdin: bool) -> tuple[str, str]:
 
 
 def _print_result(shared: Shared, result: dict[str, str | bool], line: str) -> None:
-    from releasetag.report.console import people_console, print_warning
-    from releasetag.report.json import SCHEMA, dumps
+    from releasetag.report.json import format_object
+    from releasetag.report.messages import Messages
 
     if shared.json:
-        print(dumps({"schema": SCHEMA, **result}))
+        print(format_object(result), end="")
     elif not shared.quiet:
-        people_console(stderr=False).print(line, soft_wrap=True)
+        print(line)
     if os.environ.get("DOCKER_AUTH_CONFIG"):
-        print_warning(
-            people_console(stderr=True),
-            "DOCKER_AUTH_CONFIG is set and takes precedence over what is stored",
+        Messages(os.environ).warning(
+            "DOCKER_AUTH_CONFIG is set and takes precedence over what is stored"
         )

@@ -44,28 +44,21 @@ def promote(
     from releasetag.plan import release_of
     from releasetag.promote import plan_promotion, promote_release
     from releasetag.reference import Reference
-    from releasetag.report.console import (
-        people_console,
-        print_error,
-        print_promotion,
-        print_warning,
-    )
-    from releasetag.report.json import dumps, error_object, promote_object
+    from releasetag.report.formats import choose_format
+    from releasetag.report.messages import Messages
+    from releasetag.report.record import PromoteResult
     from releasetag.tagging import TagResult
 
     tree, configuration = prepare(shared)
     settings, wanted = configuration.component_of(version)
-    people = people_console(stderr=True)
+    messages = Messages(os.environ)
     done: dict[Reference, TagResult] = {}
     failure: ReleasetagError | None = None
-
-    def warn(text: str) -> None:
-        print_warning(people, text)
 
     def report(result: TagResult) -> None:
         done[result.reference] = result
 
-    history = history_of(tree, settings, warn)
+    history = history_of(tree, settings, messages.warning)
     release = release_of(wanted, history)
     with open_tools(os.environ, settings.insecure_registries) as tools:
         plan = plan_promotion(
@@ -73,7 +66,7 @@ def promote(
             settings,
             release,
             history,
-            warn=warn,
+            warn=messages.warning,
             picks=tuple(tag or ()),
             allow_downgrade=allow_downgrade,
         )
@@ -85,7 +78,7 @@ def promote(
                     plan,
                     lambda: history_of(tree, settings, lambda _: None),
                     report=report,
-                    warn=warn,
+                    warn=messages.warning,
                     allow_downgrade=allow_downgrade,
                 )
         except ReleasetagError as error:
@@ -94,16 +87,9 @@ def promote(
             what = "what was moved is listed above" if done else "nothing was moved"
             hint = "run again: it goes on where this stopped"
             failure = InterruptError(f"interrupted: {what}", hint, stop.signal_number)
-    results = list(done.values())
-    if shared.json:
-        result = promote_object(plan, results)
-        print(dumps(result | ({"error": error_object(failure)} if failure else {})))
-    elif not shared.quiet:
-        print_promotion(people_console(stderr=False), plan, results)
-    else:
-        named = [item.reference for item in results if item.status in {"pushed", "unchanged"}]
-        print("".join(f"{reference}\n" for reference in named), end="")
+    result = PromoteResult(plan, tuple(done.values()), failure)
+    print(choose_format(json=shared.json, quiet=shared.quiet).format_promote(result), end="")
     if failure is not None:
-        print_error(people, failure)
+        messages.error(failure)
         return failure.exit_code
     return 0

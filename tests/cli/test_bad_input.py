@@ -65,7 +65,7 @@ USAGE = [
     ("publish -i IMAGE --secret id=a,env=MISSING", "variable of the secret 'a' is not set"),
     ("publish -i IMAGE --ssh a=missing.sock", "the SSH agent 'a'"),
     ("publish -i IMAGE --gate 'sign", "cannot be split into words", "close the quote"),
-    ("publish -i IMAGE --gate cosing", "the gate 'cosing' is no program", "in PATH"),
+    ("publish -i IMAGE --gate cosing", "gate command not found: 'cosing'", "in PATH"),
     ("publish -i IMAGE --context missing", "/missing' does not exist"),
     ("publish -i IMAGE -f Missing", "there is no Dockerfile at"),
     ("publish -i IMAGE --metadata-file missing/file", "missing/file cannot be written"),
