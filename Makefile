@@ -3,10 +3,11 @@
 
 PYTHON ?= python3
 VENV := .venv
+JOBS ?= 2
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test test-engines lint format lock bench clean
+.PHONY: help dev demo test-fast test test-slow test-engines lint format lock bench mutants clean
 
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -16,8 +17,14 @@ dev: $(VENV)/made ## Install the system packages that are missing and make the v
 demo: $(VENV)/made ## Publish a release on a throw-away engine, registry and repository
 	PYTHONPATH=. $(BIN)/python scripts/demo
 
+test-fast: $(VENV)/made ## Run the tests that need neither engine nor registry
+	$(BIN)/pytest -n $(JOBS) -m "not engines and not real and not slow"
+
 test: $(VENV)/made ## Run the tests on the engine that is there, or else on a private one
-	$(BIN)/pytest -m "not engines"
+	$(BIN)/pytest -n $(JOBS) -m "not engines and not slow"
+
+test-slow: $(VENV)/made ## Run the sweeps over crash points, interleavings and faults
+	$(BIN)/pytest -n $(JOBS) -m "not engines and slow"
 
 test-engines: $(VENV)/made ## Run the rest of the tests: Docker 28 and Podman, as root; makes 700 MB of cache
 	scripts/install-system-packages --engines
@@ -42,8 +49,13 @@ lock: $(VENV)/made ## Pin what the action installs: the newest that pyproject.to
 bench: $(VENV)/made ## Measure time and memory; needs 5 GB of disk for a few minutes
 	PYTHONPATH=. $(BIN)/python scripts/bench
 
+mutants: $(VENV)/made ## Change the rule in a thousand places, and list what no test notices; half an hour
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[mutants]'
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
+
 clean: ## Remove what these targets made
-	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist mutants .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 # Made anew when the dependencies change.
 $(VENV)/made: pyproject.toml

@@ -18,22 +18,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from releasetag.config import Configuration, Settings, load
     from releasetag.errors import ReleasetagError
-    from releasetag.floating import Published
     from releasetag.history import open_work_tree
     from releasetag.image import Tools, open_tools
     from releasetag.plan import Plan, plan_release
-    from releasetag.publish import Build, Report, publish_release
+    from releasetag.publish import Provenance, Report, publish_release
     from releasetag.report.record import Record
+    from releasetag.tagging import TagResult
 
 __all__ = [
-    "Build",
     "Configuration",
     "Plan",
-    "Published",
+    "Provenance",
     "Record",
     "ReleasetagError",
     "Report",
     "Settings",
+    "TagResult",
     "Tools",
     "load",
     "open_tools",
@@ -43,10 +43,10 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Build": "publish",
+    "Provenance": "publish",
     "Configuration": "config",
     "Plan": "plan",
-    "Published": "floating",
+    "TagResult": "tagging",
     "Record": "report.record",
     "ReleasetagError": "errors",
     "Report": "publish",

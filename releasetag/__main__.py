@@ -6,11 +6,11 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     """Run the command line of this process."""
-    # As long as modules load there is nothing to tidy up, and nobody to catch an exception.
+    # While modules load there is nothing to tidy up, and nobody to catch an exception.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from releasetag import cli
+    from releasetag.cli.main import main as run_command_line
 
-    cli.main()
+    run_command_line()
 
 
 if __name__ == "__main__":

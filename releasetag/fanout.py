@@ -1,20 +1,23 @@
 """The rule: which tags a release is published under, and why. Pure.
 
-The same history and templates give the same decisions, with no network and no engine.
+The same history and policy give the same decisions, with no network and no engine.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from releasetag.errors import UsageError
+from releasetag.policy import TagPolicy
 from releasetag.template import Kind, Template
-from releasetag.version import Release, Version, channel, highest
+from releasetag.version import Release, Version, channel
 
 Action = Literal["push", "keep", "skip"]
 
-# When two templates render alike, the more careful decision stands.
-_CAREFUL: dict[Action, int] = {"keep": 0, "skip": 1, "push": 2}
+# When two templates render to the same tag, the more careful decision stands: an exact tag is never
+# treated as another, and what names a commit never as a floating one.
+_KINDS: tuple[Kind, ...] = ("exact", "commit", "floating")
+_ACTIONS: tuple[Action, ...] = ("keep", "skip", "push")
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class PlannedTag:
     Attributes:
         name: the tag; its template where it cannot be rendered for this release.
         template: the template that it comes from.
-        kind: ``exact`` or ``floating``.
+        kind: ``exact``, ``commit`` or ``floating``.
         action: ``push``; ``keep``: the tag exists for another version and stays there;
             ``skip``: it does not apply to this release.
         reason: why, for a person.
@@ -40,90 +43,94 @@ class PlannedTag:
 
 
 def fan_out(
-    release: Release, history: Iterable[Release], templates: Sequence[Template]
+    release: Release, history: Iterable[Release], policy: TagPolicy
 ) -> tuple[PlannedTag, ...]:
-    """Decide for every template.
+    """Decide for every template of the policy.
 
     Args:
         release: what is published.
-        history: all releases that count (see `without`); it need not hold the release itself.
-        templates: in the order in which the tags are to be listed.
+        history: all releases that count; it need not hold the release itself.
 
     Raises:
-        UsageError: a template gives a tag that is not possible.
+        UsageError: a template gives an impossible tag, a floating tag could be the exact tag of a
+            version, or the version is tagged at another commit as well.
     """
     known = list(history)
+    _refuse_ambiguous(release, known)
+    policy.check(release.version, release.revision)
+    floating = policy.floating_tags(release.version, release.revision)
+    holders = _higher_holders(floating, release.version, known, policy)
     tags: dict[str, PlannedTag] = {}
-    for template in templates:
-        tag = _decide(template, release, known)
+    for template in policy.templates:
+        tag = _decide(template, release, holders)
         other = tags.get(tag.name)
-        if other is None or _precedes(tag, other):
+        if other is None or _rank(tag) < _rank(other):
             tags[tag.name] = tag
     return tuple(tags.values())
 
 
-def without(history: Iterable[Release], ignore: Collection[Version]) -> tuple[Release, ...]:
-    """The releases that are not ignored: yanked ones do not count for anyone."""
-    ignored = {str(version) for version in ignore}
-    return tuple(release for release in history if str(release.version) not in ignored)
+def floating_holders(policy: TagPolicy, releases: Iterable[Release]) -> dict[str, Release]:
+    """Return the release that each floating tag names where these releases are published.
 
-
-def highest_in_scope(
-    template: Template, version: Version, history: Iterable[Release]
-) -> Release | None:
-    """The release that a floating tag names: the highest of those it chooses from, or None.
-
-    A template with ``{channel}`` chooses from the prereleases, every other from stable releases.
-
-    Args:
-        template: a floating template.
-        version: any version in the scope.
-        history: all releases that count.
+    A floating tag chooses from all versions whose floating tags have its name; the highest has it.
     """
-    prereleases = "channel" in template.fields
-    scope = template.scope(version)
-    return highest(
+    holders: dict[str, Release] = {}
+    for release in _descending(releases):
+        for name in policy.floating_tags(release.version, release.revision):
+            holders.setdefault(name, release)
+    return holders
+
+
+def higher_releases(
+    name: str, version: Version, releases: Iterable[Release], policy: TagPolicy
+) -> list[Release]:
+    """Return the releases above a version that a floating tag chooses from, the highest first."""
+    return [
         release
-        for release in history
-        if bool(release.version.prerelease) == prereleases
-        and template.scope(release.version) == scope
-    )
+        for release in _descending(r for r in releases if r.version > version)
+        if name in policy.floating_tags(release.version, release.revision)
+    ]
 
 
-def applies(template: Template, version: Version) -> str:
-    """Why a floating template has no tag for this version, for a person; empty if it has one."""
-    if "channel" in template.fields:
-        if not version.prerelease:
-            return "a stable release has no channel"
-        return "" if channel(version) else f"{version.prerelease} names no channel"
-    if version.prerelease:
-        return "a prerelease does not move it"
-    if "major" in template.fields and "minor" not in template.fields and version.major == 0:
-        return "0.x releases promise no compatibility"
-    return ""
+def _higher_holders(
+    names: Collection[str], version: Version, history: Iterable[Release], policy: TagPolicy
+) -> dict[str, Release]:
+    """Return the release that holds each of the tags, where one above the version does."""
+    holders: dict[str, Release] = {}
+    for release in _descending(r for r in history if r.version > version):
+        if len(holders) == len(names):
+            break
+        for name in policy.floating_tags(release.version, release.revision):
+            if name in names:
+                holders.setdefault(name, release)
+    return holders
 
 
-def _decide(template: Template, release: Release, history: list[Release]) -> PlannedTag:
-    name = template.render(release)
-    if template.kind == "exact":
-        if name is None:
+def _descending(releases: Iterable[Release]) -> list[Release]:
+    # A version behind two names has one order, so that it is always the same release that counts.
+    return sorted(releases, key=lambda r: (r.version, r.git_tag), reverse=True)
+
+
+def _decide(template: Template, release: Release, holders: dict[str, Release]) -> PlannedTag:
+    kind, version = template.kind, release.version
+    name = template.render(version, release.revision)
+    if why := template.skip_reason(version):
+        shown = template.text if name is None or "channel" in template.fields else name
+        return PlannedTag(shown, template, kind, "skip", why)
+    if name is None:
+        if kind == "exact":
             raise UsageError(
-                f"the tag template {template.text!r} gives no tag for {release.version}",
+                f"the tag template {template.text!r} gives no tag for {version}",
                 "it needs a field that this version lacks: choose another template",
             )
-        return PlannedTag(name, template, "exact", "push", "names this version")
-    if why := applies(template, release.version):
-        shown = template.text if name is None or "channel" in template.fields else name
-        return PlannedTag(shown, template, "floating", "skip", why)
-    if name is None:
-        return PlannedTag(
-            template.text, template, "floating", "skip", "this version lacks the field"
-        )
-    top = highest_in_scope(template, release.version, history)
-    if top is not None and top.version > release.version:
-        reason = f"stays at {top.version}, which is higher"
-        return PlannedTag(name, template, "floating", "keep", reason, top.version)
-    return PlannedTag(name, template, "floating", "push", _why_push(template, release.version))
+        return PlannedTag(template.text, template, kind, "skip", "this version lacks the field")
+    if kind != "floating":
+        names = "version" if kind == "exact" else "commit"
+        return PlannedTag(name, template, kind, "push", f"names this {names}")
+    if holder := holders.get(name):
+        reason = f"stays at {holder.version}, which is higher"
+        return PlannedTag(name, template, kind, "keep", reason, holder.version)
+    return PlannedTag(name, template, kind, "push", _why_push(template, version))
 
 
 def _why_push(template: Template, version: Version) -> str:
@@ -139,8 +146,16 @@ def _why_push(template: Template, version: Version) -> str:
     return f"highest {kind}{where}"
 
 
-def _precedes(tag: PlannedTag, other: PlannedTag) -> bool:
-    """An exact tag is never treated as a floating one; else the careful decision stands."""
-    if tag.kind != other.kind:
-        return tag.kind == "exact"
-    return _CAREFUL[tag.action] < _CAREFUL[other.action]
+def _rank(tag: PlannedTag) -> tuple[int, int]:
+    return _KINDS.index(tag.kind), _ACTIONS.index(tag.action)
+
+
+def _refuse_ambiguous(release: Release, history: Iterable[Release]) -> None:
+    for other in history:
+        if other.version == release.version and other.revision != release.revision:
+            raise UsageError(
+                f"{release.version} is tagged twice, at different commits:"
+                f" {release.git_tag} at {release.revision[:12]} and"
+                f" {other.git_tag} at {other.revision[:12]}",
+                "delete the wrong one, here and in the remote: git push --delete origin TAG",
+            )

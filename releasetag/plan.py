@@ -1,11 +1,11 @@
 """From a work tree and settings to a plan. Needs git alone."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from releasetag.config import Configuration, Settings
 from releasetag.errors import HistoryError, NoReleaseError, UsageError
-from releasetag.fanout import PlannedTag, fan_out, without
+from releasetag.fanout import PlannedTag, fan_out
 from releasetag.history import (
     GitTags,
     WorkTree,
@@ -14,7 +14,7 @@ from releasetag.history import (
     read_git_tags,
 )
 from releasetag.reference import Reference, Repository
-from releasetag.version import Release, highest
+from releasetag.version import Release, Version, highest
 
 _REF = "refs/tags/"
 
@@ -59,6 +59,11 @@ class Plan:
         return tuple(t for t in self.tags if t.action == "push" and t.kind == "exact")
 
     @property
+    def commit(self) -> tuple[PlannedTag, ...]:
+        """The tags that name the commit, to push where they are free."""
+        return tuple(t for t in self.tags if t.action == "push" and t.kind == "commit")
+
+    @property
     def floating(self) -> tuple[PlannedTag, ...]:
         """The floating tags to push, the narrowest scope first: ``1.2`` before ``latest``."""
         pushed = [t for t in self.tags if t.action == "push" and t.kind == "floating"]
@@ -101,8 +106,8 @@ def plan_release(
 
 def plan_for(release: Release, settings: Settings, git_tags: GitTags) -> Plan:
     """The plan for a release, given what git says."""
-    history = without(git_tags.releases(settings.tag_prefix), settings.ignore)
-    tags = fan_out(release, history, settings.tags)
+    history = settings.policy.counted(git_tags.releases(settings.tag_prefix))
+    tags = fan_out(release, history, settings.policy)
     return Plan(release, tags, settings.images, git_tags, history, settings)
 
 
@@ -152,7 +157,7 @@ def _named_release(
             f"there is no git tag {name!r} (from {where})",
             _advice(tree, configuration, git_tags, f"fetch it: git fetch origin tag {name}"),
         )
-    for release in without(git_tags.releases(settings.tag_prefix), settings.ignore):
+    for release in settings.policy.counted(git_tags.releases(settings.tag_prefix)):
         if release.git_tag == name:
             return release, settings
     raise NoReleaseError(
@@ -186,7 +191,7 @@ def _releases(
 ) -> Iterator[tuple[Release, Settings]]:
     """All releases that count, with the settings of the component that each belongs to."""
     for settings in (configuration.default, *configuration.components):
-        for release in without(git_tags.releases(settings.tag_prefix), settings.ignore):
+        for release in settings.policy.counted(git_tags.releases(settings.tag_prefix)):
             if configuration.of(release.git_tag) is settings:
                 yield release, settings
 
@@ -211,7 +216,7 @@ def _advice(tree: WorkTree, configuration: Configuration, git_tags: GitTags, oth
 def _check_known(plan: Plan, warn: Callable[[str], None]) -> None:
     """Go on with local tags only where they can be all there are."""
     git_tags = plan.git_tags
-    others = any(str(r.version) != str(plan.release.version) for r in plan.history)
+    others = any(r.version != plan.release.version for r in plan.history)
     if not plan.floating or (others and not git_tags.shallow):
         warn(f"{git_tags.unknown}; going on with the local tags")
         return
@@ -221,3 +226,9 @@ def _check_known(plan: Plan, warn: Callable[[str], None]) -> None:
         f"{git_tags.unknown}, and {why}: whether {names} may move cannot be known",
         "make the remote readable, or say that the local tags are all there are: --history local",
     )
+
+
+def release_of(version: Version, history: Iterable[Release]) -> Release:
+    """Return the release of a version; one without git tag and commit if the history has none."""
+    known = (release for release in history if release.version == version)
+    return next(known, Release("", version, ""))

@@ -4,35 +4,55 @@ By manifest: no build, no pull, no blob moves, all platforms are kept.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from releasetag.config import Settings
-from releasetag.errors import ConflictError, NoReleaseError, ReleasetagError, UsageError
-from releasetag.fanout import applies
-from releasetag.floating import Published, exact_names, move, put, served, witness
+from releasetag.errors import ConflictError, NoReleaseError, UsageError
 from releasetag.parallel import side_by_side
+from releasetag.policy import TagPolicy
+from releasetag.publish.converge import not_staying_error, settle, warn_or_raise_unsure
+from releasetag.published import inspect_image, proven_version
 from releasetag.reference import Reference, Repository
 from releasetag.registry import Manifest, Registries
-from releasetag.template import Template, parse_template
-from releasetag.version import Release, Version, parse_version
+from releasetag.tagging import Mover, TagResult, higher_holder, put, report_outcome
+from releasetag.template import parse_template
+from releasetag.version import Release, Version
+
+_ROUNDS = 8
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """One floating tag in one repository, looked at and not yet moved.
+    """One floating tag in one repository, inspected and not yet moved.
 
     Attributes:
-        template: that the tag comes from.
-        manifest: the published image that it is to name.
-        now: the version that it is seen to name; None if that cannot be told, or is lower.
-        digest: that it names now, empty if it is not there.
+        digest: what it names now; empty if it is not there.
+        now: the version that it proves to name; None if that cannot be told.
+        moves_down: whether that version is higher than the release.
     """
 
     reference: Reference
-    template: Template
-    manifest: Manifest
-    now: Version | None
     digest: str
+    now: Version | None
+    moves_down: bool
+
+
+@dataclass(frozen=True)
+class PromotionPlan:
+    """What a promotion will do, before anything is done.
+
+    Attributes:
+        policy: the component's, and the tags that were picked.
+        manifest: the release's image, the same in every repository.
+        history: the releases that count.
+        moves: the narrowest scope first.
+    """
+
+    release: Release
+    policy: TagPolicy
+    manifest: Manifest
+    history: tuple[Release, ...]
+    moves: tuple[Promotion, ...]
 
 
 def plan_promotion(
@@ -41,164 +61,186 @@ def plan_promotion(
     release: Release,
     history: Sequence[Release],
     *,
+    warn: Callable[[str], None],
     picks: Sequence[str] = (),
     allow_downgrade: bool = False,
-) -> tuple[Promotion, ...]:
-    """Look at everything that is to move, so that all is refused or nothing.
+) -> PromotionPlan:
+    """Inspect everything that is to move, so that all is refused or nothing.
 
     Args:
         release: what the tags are to name; published already.
         history: the releases that count.
+        warn: called with a sentence for a person.
         picks: names or templates of the floating tags; empty: all that apply to the release.
 
-    Returns:
-        The moves, the narrowest scope first.
-
     Raises:
-        NoReleaseError: a repository does not have the release.
-        ConflictError: a tag would move down, and that is not allowed.
+        NoReleaseError: a repository does not have the release, or it was yanked.
+        ConflictError: a tag would move down, and that is not allowed; or the repositories have
+            different images of the release.
         UsageError: a pick is no floating tag.
     """
-    templates = _templates(settings, release, picks, history)
-    found = side_by_side(
-        lambda repository: _published(registries, repository, settings, release),
+    if not settings.policy.counts(release.version):
+        raise NoReleaseError(
+            f"the release {release.git_tag or release.version} is ignored (yanked) by the settings",
+            "take it out of `ignore`, or promote another release",
+        )
+    policy, names = _pick(settings.policy, release, picks)
+    manifest = _find_manifest(registries, settings, release, history)
+    mover = Mover(
+        registries,
         settings.images,
-        settings.jobs,
+        policy,
+        release,
+        manifest,
+        history,
+        report=lambda _: None,
+        warn=warn,
+        jobs=settings.jobs,
     )
-    moves = []
-    for template, name in templates:
-        for repository, manifest in found:
-            reference = repository.tagged(name)
-            digest = registries.digest(reference) or ""
-            now = _names(
-                registries,
-                reference,
-                digest,
-                template=template,
-                settings=settings,
-                release=release,
-                history=history,
-            )
-            moves.append(Promotion(reference, template, manifest, now, digest))
-    down = [each for each in moves if each.now is not None and each.now > release.version]
+    tags = [repository.tagged(name) for name in names for repository in settings.images]
+    moves = tuple(
+        move for _, move in side_by_side(lambda tag: _inspect(mover, tag), tags, settings.jobs)
+    )
+    down = ", ".join(f"{each.reference} names {each.now}" for each in moves if each.moves_down)
     if down and not allow_downgrade:
-        shown = ", ".join(f"{each.reference} names {each.now}" for each in down)
         raise ConflictError(
-            f"{release.version} would move tags down: {shown}",
+            f"{release.version} would move tags down: {down}",
             "to roll back, say so with --allow-downgrade",
         )
-    return tuple(moves)
+    return PromotionPlan(release, policy, manifest, tuple(history), moves)
 
 
 def promote_release(
     registries: Registries,
     settings: Settings,
-    release: Release,
-    moves: Sequence[Promotion],
-    report: Callable[[Published], None],
+    plan: PromotionPlan,
+    reread_history: Callable[[], Sequence[Release]],
     *,
+    report: Callable[[TagResult], None],
+    warn: Callable[[str], None],
     allow_downgrade: bool = False,
 ) -> None:
-    """Make the moves, tag by tag, side by side across repositories.
+    """Make the moves, tag by tag, concurrently across repositories.
+
+    A release that is published meanwhile takes the tags that it has a right to.
 
     Args:
-        moves: from `plan_promotion`.
-        report: told what became of every reference.
+        plan: from `plan_promotion`.
+        reread_history: returns the releases that count now.
+        report: called with the outcome for every reference.
 
     Raises:
         ReleasetagError: a registry refused; running again goes on.
     """
+    references = [each.reference for each in plan.moves]
+    if allow_downgrade:
 
-    def do(each: Promotion) -> Published:
-        if allow_downgrade:
-            return put(registries, each.reference, each.manifest, replace=True)
-        return move(
-            registries,
-            each.reference,
-            each.manifest,
-            version=release.version,
-            template=each.template,
-            settings=settings,
-        )
+        def roll_back(reference: Reference) -> TagResult:
+            return report_outcome(
+                reference, lambda: put(registries, reference, plan.manifest, replace=True), report
+            )
 
-    def told(each: Promotion) -> None:
-        try:
-            report(do(each))
-        except ReleasetagError as error:
-            report(Published(each.reference, each.digest, "failed", error=error.message))
-            raise
+        for name in dict.fromkeys(each.tag for each in references):
+            named = [each for each in references if each.tag == name]
+            side_by_side(roll_back, named, settings.jobs)
+        return
+    mover = Mover(
+        registries,
+        settings.images,
+        plan.policy,
+        plan.release,
+        plan.manifest,
+        plan.history,
+        report,
+        warn,
+        settings.jobs,
+    )
+    results = mover.move_all(dict.fromkeys(each.tag for each in references))
+    pushed = {result.reference for result in results if result.status == "pushed"}
+    if not pushed:
+        return
+    for _ in range(_ROUNDS):
+        # An older release that nobody promoted has no right to the tag; a person decides that.
+        new = [each for each in reread_history() if each not in plan.history]
+        settled = settle(mover, sorted(pushed, key=str), new, gated=bool(settings.gates))
+        if not settled.changed:
+            break
+    else:
+        raise not_staying_error(sorted(pushed, key=str))
+    warn_or_raise_unsure(settled.unsure, pushed, warn)
 
-    for name in dict.fromkeys(each.reference.tag for each in moves):
-        side_by_side(told, [each for each in moves if each.reference.tag == name], settings.jobs)
 
-
-def _templates(
-    settings: Settings, release: Release, picks: Sequence[str], history: Sequence[Release]
-) -> list[tuple[Template, str]]:
-    """The floating templates and the names that they have for the release."""
-    own: dict[str, Template] = {}
-    for template in settings.tags:
-        name = template.render(release) if template.kind == "floating" else None
-        if name and (picks or not applies(template, release.version)):
-            own.setdefault(name, template)
+def _pick(policy: TagPolicy, release: Release, picks: Sequence[str]) -> tuple[TagPolicy, list[str]]:
+    """Return the names of the tags to move, and the policy with the templates that were picked."""
+    version, revision = release.version, release.revision
+    policy.check(version, revision)
+    own = policy.floating_tags(version, revision)
     if picks:
-        chosen: dict[str, Template] = {}
-        # A pick without a field may still be what another version is published under.
-        exact = {name for each in history for name in exact_names(settings.tags, each)}
+        rendered = dict(policy.render_floating(version, revision))
+        chosen = {}
         for pick in picks:
-            template = own.get(pick) or parse_template(pick)
-            name = template.render(release)
-            if template.kind == "exact" or name is None or name in exact or parse_version(name):
+            template = rendered.get(pick) or parse_template(pick)
+            name = template.render(version, revision)
+            if template.kind != "floating" or name is None or policy.is_exact(name):
                 raise UsageError(
-                    f"{pick!r} is no floating tag of {release.version}",
+                    f"{pick!r} is no floating tag of {version}",
                     "name one such as latest or {major}.{minor}: exact tags never move",
                 )
-            chosen[name] = own.get(name, template)
+            chosen[name] = rendered.get(name, template)
         own = chosen
+        more = tuple(each for each in own.values() if each not in policy.templates)
+        policy = replace(policy, templates=policy.templates + more)
     if not own:
         raise UsageError(
-            f"no floating tag applies to {release.version}", "name the tags to move with --tag"
+            f"no floating tag applies to {version}", "name the tags to move with --tag"
         )
-    return [
-        (template, name) for name, template in sorted(own.items(), key=lambda p: -len(p[1].fields))
-    ]
+    return policy, sorted(own, key=lambda name: -len(own[name].fields))
 
 
-def _published(
-    registries: Registries, repository: Repository, settings: Settings, release: Release
+def _find_manifest(
+    registries: Registries, settings: Settings, release: Release, history: Sequence[Release]
 ) -> Manifest:
-    names = exact_names(settings.tags, release)
-    for name in names:
-        if manifest := registries.manifest(repository.tagged(name)):
-            return manifest
-    shown = names[0] if names else release.git_tag
-    raise NoReleaseError(
-        f"{repository}:{shown} is not published, so nothing can be pointed at it",
-        f"check out {release.git_tag or 'its git tag'} and run releasetag publish first",
+    """Return the release's image, which has to be the same in every repository."""
+
+    def find(repository: Repository) -> Manifest:
+        policy, version, revision = settings.policy, release.version, release.revision
+        exact = policy.exact_tags(version, revision)
+        for name in exact:
+            if manifest := registries.manifest(repository.tagged(name)):
+                return manifest
+        # The exact tag is gone, and a floating tag may prove to name the image.
+        for name in policy.floating_tags(version, revision) if release in history else ():
+            image = inspect_image(registries, repository.tagged(name))
+            found = registries.manifest(repository.at(image.digest)) if image else None
+            if image and image.is_of(release) and found:
+                return found
+        raise NoReleaseError(
+            f"{repository}:{exact[0] if exact else version} is not published, so nothing can be"
+            " pointed at it",
+            f"check out {release.git_tag or 'its git tag'} and run releasetag publish first",
+        )
+
+    found = side_by_side(find, settings.images, settings.jobs)
+    if len({manifest.digest for _, manifest in found}) > 1:
+        shown = ", ".join(f"{repository} has {each.digest}" for repository, each in found)
+        raise ConflictError(
+            f"{release.version} is another image in each repository: {shown}",
+            "publish one image in place of them: releasetag publish --overwrite",
+        )
+    return found[0][1]
+
+
+def _inspect(mover: Mover, reference: Reference) -> Promotion:
+    registries, repository = mover.registries, reference.repository
+    digest = registries.digest(reference)
+    if digest is None or digest == mover.manifest.digest:
+        return Promotion(reference, digest or "", None, moves_down=False)
+    if (higher := higher_holder(mover, reference, digest)) is not None:
+        return Promotion(reference, digest, higher, moves_down=True)
+    image = inspect_image(registries, repository.at(digest))
+    now = (
+        proven_version(registries, repository, image, mover.policy, mover.history)
+        if image is not None
+        else None
     )
-
-
-def _names(
-    registries: Registries,
-    reference: Reference,
-    digest: str,
-    *,
-    template: Template,
-    settings: Settings,
-    release: Release,
-    history: Sequence[Release],
-) -> Version | None:
-    """The version that a floating tag names, if it is seen to be the release's or a higher one."""
-    repository = reference.repository
-    current = served(registries, repository.at(digest)) if digest else None
-    if current is None:
-        return None
-    if seen := witness(registries, repository, current, template=template, settings=settings):
-        return seen
-    # An image without labels, as it was pushed before this program was used.
-    for other in sorted(history, key=lambda r: r.version):
-        if other.version > release.version:
-            for name in exact_names(settings.tags, other):
-                if registries.digest(repository.tagged(name)) == digest:
-                    return other.version
-    return None
+    return Promotion(reference, digest, now, moves_down=False)

@@ -1,4 +1,4 @@
-"""Tag templates: fields, kind, scope. Pure.
+"""Tag templates: fields, kind, and the tag of a version. Pure.
 
 Docker's tag grammar has no braces, so a brace can only be part of a field and needs no escape.
 """
@@ -6,28 +6,35 @@ Docker's tag grammar has no braces, so a brace can only be part of a field and n
 import difflib
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from releasetag.errors import UsageError
 from releasetag.reference import is_tag
-from releasetag.version import Release, Version, channel, docker_text
+from releasetag.version import Version, channel, docker_text
 
 DEFAULT_TEMPLATES = ("{version}", "{major}.{minor}", "latest")
-FIELDS = (
-    "version",
-    "major",
-    "minor",
-    "patch",
-    "prerelease",
-    "build",
-    "channel",
-    "sha",
-    "short_sha",
-)
 
-Kind = Literal["exact", "floating"]
+_NUMBER = r"(?:0|[1-9][0-9]*)"
+_IDENTIFIERS = r"[0-9A-Za-z.-]*"
 
-_EXACT_FIELDS = frozenset({"version", "patch", "sha", "short_sha"})
+_FIELD_PATTERNS = {
+    "version": rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-[0-9A-Za-z.-]+)?(?:_[0-9A-Za-z.-]+)?",
+    "major": _NUMBER,
+    "minor": _NUMBER,
+    "patch": _NUMBER,
+    "prerelease": _IDENTIFIERS,
+    "build": _IDENTIFIERS,
+    "channel": "[A-Za-z]*",
+    "sha": "(?:[0-9a-f]{40}|[0-9a-f]{64})",
+    "short_sha": "[0-9a-f]{7}",
+}
+"""What each field may be rendered to."""
+
+FIELDS = tuple(_FIELD_PATTERNS)
+
+Kind = Literal["exact", "commit", "floating"]
+
 # Fields that a version may lack, so that a template with them may have nothing to render.
 _OPTIONAL_FIELDS = frozenset({"prerelease", "build", "channel"})
 _FIELD = re.compile(r"\{([^{}]*)\}")
@@ -45,21 +52,41 @@ class Template:
     text: str
     fields: frozenset[str]
 
-    @property
+    @cached_property
     def kind(self) -> Kind:
-        """``exact`` if it names one version for ever, else ``floating``."""
-        return "exact" if self.fields & _EXACT_FIELDS else "floating"
+        """Whether its tags name one version for ever, one commit, or what is highest."""
+        if "version" in self.fields or {"major", "minor", "patch"} <= self.fields:
+            return "exact"
+        return "commit" if self.fields & {"sha", "short_sha"} else "floating"
 
-    def render(self, release: Release) -> str | None:
-        """The tag's name for a release.
+    def skip_reason(self, version: Version) -> str:
+        """Explain to a person why this version has no such tag; empty if it has one."""
+        if self.kind == "commit":
+            return ""
+        if self.kind == "exact":
+            # {major}.{minor}.{patch} of 1.2.3-rc.1 is the name of another version.
+            named = "version" in self.fields or not version.prerelease
+            return "" if named else "a prerelease is not what its numbers name"
+        if "channel" in self.fields:
+            if not version.prerelease:
+                return "a stable release has no channel"
+            return "" if channel(version) else f"{version.prerelease} names no channel"
+        if version.prerelease:
+            return "a prerelease does not move it"
+        if "major" in self.fields and "minor" not in self.fields and version.major == 0:
+            return "0.x releases promise no compatibility"
+        return ""
+
+    def render(self, version: Version, revision: str) -> str | None:
+        """Return the tag of a version that was built from a revision.
 
         Returns:
-            None if the release lacks a field without which no tag is left.
+            None if the version lacks a field without which no tag is left.
 
         Raises:
-            UsageError: no Docker tag can be named so.
+            UsageError: no Docker tag can have that name.
         """
-        values = _values(release.version, release.revision)
+        values = _values(version, revision)
         name = _FIELD.sub(lambda field: values[field[1]], self.text)
         if is_tag(name):
             return name
@@ -76,17 +103,27 @@ class Template:
             "a tag is letters, digits, '_', '.' and '-', and does not begin with '.' or '-'",
         )
 
-    def scope(self, version: Version) -> tuple[str, ...]:
-        """What the versions that this floating tag chooses from have in common with this one.
+    def may_render(self, name: str) -> bool:
+        """Whether some version and revision could have this tag."""
+        return self._pattern.fullmatch(name) is not None
 
-        Two versions are in the same scope if this is equal for both.
-        """
-        values = _values(version, "")
-        return tuple(values[field] for field in sorted(self.fields))
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        pattern = ""
+        groups: set[str] = set()
+        for index, part in enumerate(_FIELD.split(self.text)):
+            if index % 2 == 0:  # literal text stands between the fields
+                pattern += re.escape(part)
+            elif part in groups:
+                pattern += f"(?P={part})"
+            else:
+                groups.add(part)
+                pattern += f"(?P<{part}>{_FIELD_PATTERNS[part]})"
+        return re.compile(pattern, re.ASCII)
 
 
 def parse_template(text: str) -> Template:
-    """The template that a text means.
+    """Parse a tag template.
 
     Raises:
         UsageError: an unknown field, a brace out of place, or literal text that no tag can hold.
@@ -104,7 +141,7 @@ def parse_template(text: str) -> Template:
     literal = _FIELD.sub("x", text)
     if "{" in literal or "}" in literal:
         raise UsageError(
-            f"a brace without its partner in the tag template {text!r}",
+            f"unbalanced brace in the tag template {text!r}",
             "write fields as in {major}.{minor}",
         )
     if not is_tag(literal):
@@ -122,8 +159,8 @@ def _values(version: Version, revision: str) -> dict[str, str]:
         "major": str(version.major),
         "minor": str(version.minor),
         "patch": str(version.patch),
-        "prerelease": version.prerelease or "",
-        "build": version.build or "",
+        "prerelease": version.prerelease,
+        "build": version.build,
         "channel": channel(version),
         "sha": revision,
         "short_sha": revision[:7],

@@ -1,19 +1,20 @@
-"""What the registries serve against what the history says, tag by tag. Needs no engine."""
+"""Compare the registries with the history, tag by tag. Needs no engine."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from releasetag.config import Settings
-from releasetag.fanout import applies
-from releasetag.floating import exact_names, served
+from releasetag.fanout import floating_holders
 from releasetag.parallel import side_by_side
+from releasetag.policy import TagPolicy
+from releasetag.published import PublishedImage, inspect_image
 from releasetag.reference import Repository
 from releasetag.registry import Registries
-from releasetag.template import Template
-from releasetag.version import Release, highest
+from releasetag.text import printable
+from releasetag.version import Release, Version, highest
 
-VerifyStatus = Literal["ok", "drift", "missing", "unpublished"]
+VerifyStatus = Literal["ok", "drift", "missing", "unpublished", "broken", "mismatch", "differs"]
 
 
 @dataclass(frozen=True)
@@ -21,109 +22,241 @@ class VerifiedTag:
     """One tag of a repository.
 
     Attributes:
-        expected: the version that the history says it names.
-        actual: the version that it does name, its digest if that cannot be told, None if it is
-            not there.
-        status: ``ok``; ``drift``: a floating tag names something else; ``missing``: a floating
-            tag is not there though it should be; ``unpublished``: the image of a release was
-            never pushed, so that its exact tag is not there, nor a floating tag that waits for it.
+        expected: the version that it should name, by the history.
+        actual: the version that it does name; its digest if that cannot be told; None if it is not
+            there.
+        status: ``ok``; ``drift``: a floating tag names something else; ``missing``: it is not there
+            though it should be; ``unpublished``: the image of a release was never pushed;
+            ``broken``: what it names cannot be pulled whole; ``mismatch``: an exact tag's image
+            says another version or revision; ``differs``: repositories name different digests.
+        reason: what is wrong, for a person; empty if the status says it all.
+        digest: that it names; None if it is not there.
     """
 
     name: str
     expected: str
     actual: str | None
     status: VerifyStatus
+    reason: str = ""
+    digest: str | None = None
 
 
 @dataclass(frozen=True)
 class VerifiedRepository:
-    """All tags of one repository that the history speaks of: the floating ones come first."""
+    """One repository: its floating tags, then the exact tags with which something is wrong.
+
+    Attributes:
+        lacks_newest: whether the newest release, or the newest stable one, was never pushed.
+    """
 
     repository: Repository
     tags: tuple[VerifiedTag, ...]
+    lacks_newest: bool = False
 
-    @property
-    def drifts(self) -> bool:
-        """Whether a floating tag does not name what it should."""
-        return any(tag.status in {"drift", "missing"} for tag in self.tags)
+    def has_drift(self, *, strict: bool = False) -> bool:
+        """Whether anything is wrong; with ``strict``, an unpublished newest release is too."""
+        wrong = any(tag.status not in {"ok", "unpublished"} for tag in self.tags)
+        return wrong or (strict and self.lacks_newest)
 
 
 def verify_repositories(
-    registries: Registries, settings: Settings, history: Sequence[Release]
+    registries: Registries, settings: Settings, history: Sequence[Release], *, deep: bool = False
 ) -> tuple[VerifiedRepository, ...]:
     """Compare every repository with the history.
 
     Args:
         history: the releases that count.
+        deep: whether to look for every manifest and blob of every image, too.
 
     Raises:
+        UsageError: a floating tag could be the exact tag of a version.
         AuthError, PushError: a registry cannot be asked.
     """
+    policy = settings.policy
+    for release in history:
+        policy.check(release.version, release.revision)
 
     def verify(repository: Repository) -> VerifiedRepository:
+        return _Check(registries, repository, policy, history, deep, settings.jobs).run()
+
+    done = [each for _, each in side_by_side(verify, settings.images, settings.jobs)]
+    return tuple(_without_ok_exact(each, policy) for each in _mark_differences(done))
+
+
+@dataclass(frozen=True)
+class _Check:
+    """The check of one repository."""
+
+    registries: Registries
+    repository: Repository
+    policy: TagPolicy
+    history: Sequence[Release]
+    deep: bool
+    jobs: int
+
+    def run(self) -> VerifiedRepository:
+        """Check floating and exact tags."""
+        by_history = floating_holders(self.policy, self.history)
+        exact_names = {
+            name: release
+            for release in self.history
+            for name in self.policy.exact_tags(release.version, release.revision)
+        }
+        names = [*exact_names, *by_history]
+        there = self._listed(names)
+        images = self._inspect(there)
+        exact = {name: images[name] for name in exact_names if name in images}
+        published = {exact_names[name].version for name in exact}
+        published |= self._proven(
+            [images[name] for name in by_history if name in images], published
+        )
+        present = [release for release in self.history if release.version in published]
+        expected = floating_holders(self.policy, present)
+        tags = [
+            self._floating(name, release, by_history[name], images, exact)
+            for name, release in _descending(expected)
+        ]
+        for release in sorted(self.history, key=lambda r: r.version, reverse=True):
+            tags += self._exact(release, images, is_published=release.version in published)
         return VerifiedRepository(
-            repository, tuple(_verify(registries, repository, settings, history))
+            self.repository, tuple(tags), any(r.version not in published for r in self._newest())
         )
 
-    done = side_by_side(verify, settings.images, settings.jobs)
-    return tuple(verified for _, verified in done)
+    def _listed(self, names: Sequence[str]) -> list[str]:
+        """Return those of the tags that may be there, by what the registry lists."""
+        listed = set(self.registries.tags(self.repository) or ())
+        top = highest(self.history)
+        if not listed and top is not None:
+            # The repository may be new, or the registry list nothing.
+            version, revision = top.version, top.revision
+            newest = self.policy.exact_tags(version, revision)
+            newest += self.policy.floating_tags(version, revision)
+            tags = [self.repository.tagged(name) for name in newest]
+            digests = side_by_side(self.registries.digest, tags, self.jobs)
+            if not any(digest for _, digest in digests):
+                return []
+        return [name for name in names if not listed or name in listed]
 
+    def _inspect(self, names: Sequence[str]) -> dict[str, PublishedImage]:
+        """Inspect tags; what is not there is left out. No image is inspected twice."""
+        tags = [self.repository.tagged(name) for name in dict.fromkeys(names)]
+        digests = side_by_side(self.registries.digest, tags, self.jobs)
+        found = {tag.tag: digest for tag, digest in digests if digest is not None}
+        inspected = dict(side_by_side(self._image, dict.fromkeys(found.values()), self.jobs))
+        images = {name: inspected[digest] for name, digest in found.items()}
+        return {name: image for name, image in images.items() if image is not None}
 
-def expected_names(
-    templates: Iterable[Template], releases: Iterable[Release]
-) -> dict[str, Release]:
-    """The release that every floating tag names when only these releases are published."""
-    candidates: dict[str, list[Release]] = {}
-    known = list(releases)
-    for template in templates:
-        if template.kind == "exact":
-            continue
-        for release in known:
-            if not applies(template, release.version) and (name := template.render(release)):
-                candidates.setdefault(name, []).append(release)
-    return {name: top for name, some in candidates.items() if (top := highest(some)) is not None}
+    def _image(self, digest: str) -> PublishedImage | None:
+        reference = self.repository.at(digest)
+        image = inspect_image(self.registries, reference)
+        if image is None or image.problem:
+            return image
+        if image.missing or not self.deep:
+            return replace(image, problem=image.missing)
+        manifest = self.registries.manifest(reference)
+        missing = self.registries.missing(self.repository, manifest) if manifest else []
+        if not missing:
+            return image
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        kind = "manifest" if missing[0].is_manifest else "blob"
+        return replace(image, problem=f"the {kind} {missing[0].digest}{more} is gone")
 
+    def _proven(
+        self, images: Sequence[PublishedImage], published: Collection[Version]
+    ) -> set[Version]:
+        """Return the versions whose exact tag is gone, and that a floating tag proves to name."""
+        gone = [release for release in self.history if release.version not in published]
+        return {each.version for each in gone if any(image.is_of(each) for image in images)}
 
-def _verify(
-    registries: Registries, repository: Repository, settings: Settings, history: Sequence[Release]
-) -> Iterable[VerifiedTag]:
-    names = frozenset(registries.tags(repository))
-    published = [r for r in history if names.intersection(exact_names(settings.tags, r))]
-    expected = expected_names(settings.tags, published)
-    highest_expected = expected_names(settings.tags, history)
-    for name, release in sorted(expected.items(), key=lambda pair: pair[1].version, reverse=True):
+    def _floating(
+        self,
+        name: str,
+        release: Release,
+        highest: Release,
+        images: Mapping[str, PublishedImage],
+        exact: Mapping[str, PublishedImage],
+    ) -> VerifiedTag:
+        version, image = str(release.version), images.get(name)
+        if image is None:
+            if highest.version != release.version:
+                # Published after a higher release was tagged: a publish leaves the tag to that one.
+                return VerifiedTag(name, str(highest.version), None, "unpublished")
+            return VerifiedTag(name, version, None, "missing")
+        actual = self._actual(release, image, exact)
+        if image.problem:
+            return VerifiedTag(name, version, actual, "broken", image.problem, image.digest)
+        status: VerifyStatus = "ok" if actual == version else "drift"
+        return VerifiedTag(name, version, actual, status, digest=image.digest)
+
+    def _actual(
+        self, expected: Release, image: PublishedImage, exact: Mapping[str, PublishedImage]
+    ) -> str:
+        """Return the version that a floating tag names, by digest first and by label second."""
+        own = self.policy.exact_tags(expected.version, expected.revision)
+        named = [exact[name].digest for name in own if name in exact]
+        if image.digest in named or (not named and image.is_of(expected)):
+            return str(expected.version)
+        # By digest it is another image, so a label that says otherwise is wrong.
+        if image.version is None or image.version == expected.version:
+            return image.digest
+        return str(image.version)
+
+    def _exact(
+        self, release: Release, images: Mapping[str, PublishedImage], *, is_published: bool
+    ) -> list[VerifiedTag]:
         version = str(release.version)
-        actual = _actual(registries, repository, name, release, settings)
-        top = highest_expected[name]
-        if actual is None and top.version != release.version:
-            # Published after a higher release was tagged: a publish leaves the tag to that one.
-            yield VerifiedTag(name, str(top.version), None, "unpublished")
-        elif actual is None:
-            yield VerifiedTag(name, version, None, "missing")
-        else:
-            yield VerifiedTag(name, version, actual, "ok" if actual == version else "drift")
-    there = {release.git_tag for release in published}
-    for release in sorted(history, key=lambda r: r.version, reverse=True):
-        if release.git_tag not in there:
-            name = next(iter(exact_names(settings.tags, release)), release.git_tag)
-            yield VerifiedTag(name, str(release.version), None, "unpublished")
+        names = self.policy.exact_tags(release.version, release.revision)
+        there = [name for name in names if name in images]
+        if not there:
+            status: VerifyStatus = "missing" if is_published else "unpublished"
+            reason = "the exact tag is gone, and a floating tag names its image"
+            name = names[0] if names else release.git_tag
+            return [VerifiedTag(name, version, None, status, reason if is_published else "")]
+        return [self._exact_tag(name, release, images[name]) for name in there]
+
+    def _exact_tag(self, name: str, release: Release, image: PublishedImage) -> VerifiedTag:
+        version = str(release.version)
+        actual, reason = image.version_text or version, ""
+        status: VerifyStatus = "ok"
+        same = [each for each in self.history if each.version == release.version]
+        if image.problem:
+            status, reason = "broken", image.problem
+        elif image.version not in {None, release.version}:
+            status, reason = "mismatch", f"its image says that it is version {image.version_text}"
+        elif image.revision and image.revision not in {each.revision for each in same}:
+            status = "mismatch"
+            commit = printable(image.revision, 12)
+            reason = f"its image says that it was built from commit {commit}, and"
+            reason += f" {release.git_tag} is at {release.revision[:12]}"
+        return VerifiedTag(name, version, actual, status, reason, image.digest)
+
+    def _newest(self) -> list[Release]:
+        stable = [release for release in self.history if not release.version.prerelease]
+        tops = (highest(self.history), highest(stable))
+        return [release for release in tops if release is not None]
 
 
-def _actual(
-    registries: Registries,
-    repository: Repository,
-    name: str,
-    expected: Release,
-    settings: Settings,
-) -> str | None:
-    """The version that a floating tag names, by digest first and by label second."""
-    digest = registries.digest(repository.tagged(name))
-    if digest is None:
-        return None
-    exact = exact_names(settings.tags, expected)
-    if any(registries.digest(repository.tagged(each)) == digest for each in exact):
-        return str(expected.version)
-    there = served(registries, repository.at(digest))
-    # By digest it is another image, so a label that says otherwise is wrong.
-    said = str(there.version) if there and there.version else digest
-    return digest if said == str(expected.version) else said
+def _mark_differences(verified: Sequence[VerifiedRepository]) -> list[VerifiedRepository]:
+    """Mark tags that are right in each repository, and name different digests."""
+    digests: dict[tuple[str, str], set[str]] = {}
+    for repository in verified:
+        for tag in repository.tags:
+            if tag.status == "ok" and tag.digest:
+                digests.setdefault((tag.name, tag.expected), set()).add(tag.digest)
+
+    def mark(tag: VerifiedTag) -> VerifiedTag:
+        if tag.status == "ok" and len(digests.get((tag.name, tag.expected), ())) > 1:
+            reason = f"names {tag.digest} here, and another digest in another repository"
+            return replace(tag, status="differs", reason=reason)
+        return tag
+
+    return [replace(each, tags=tuple(map(mark, each.tags))) for each in verified]
+
+
+def _without_ok_exact(verified: VerifiedRepository, policy: TagPolicy) -> VerifiedRepository:
+    shown = [t for t in verified.tags if t.status != "ok" or not policy.is_exact(t.name)]
+    return replace(verified, tags=tuple(shown))
+
+
+def _descending(holders: Mapping[str, Release]) -> list[tuple[str, Release]]:
+    return sorted(holders.items(), key=lambda pair: pair[1].version, reverse=True)

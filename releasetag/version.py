@@ -1,18 +1,46 @@
-"""Git tag name ⇄ version ⇄ Docker tag text. Pure.
+"""Git tag name ⇄ version ⇄ Docker tag. Pure.
 
 Source: Semantic Versioning 2.0.0.
 """
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from semver import Version
+import semver
 
 __all__ = ["Release", "Version", "channel", "docker_text", "highest", "parse_version", "version_of"]
 
-# Far above what any tag holds, and below what Python refuses to turn into an integer.
-_LONGEST = 1000
+# Far longer than any tag, and below what Python refuses to turn into an integer.
+_MAX_LENGTH = 1000
+
+_Key = tuple[tuple[int, int, str], ...]
+
+
+@dataclass(frozen=True, order=True)
+class Version:
+    """A semantic version. Versions are totally ordered, and equal only if their text is.
+
+    SemVer precedence decides first. Between versions of equal precedence, none comes before some
+    build metadata, and two of them are compared as SemVer compares prereleases.
+
+    Attributes:
+        order: what comparisons look at.
+        text: the version as it was written.
+        prerelease: the identifiers behind the hyphen; empty for a stable version.
+        build: the build metadata; empty if there are none.
+    """
+
+    order: tuple[int, int, int, bool, _Key, _Key, str] = field(repr=False)
+    text: str = field(compare=False)
+    major: int = field(compare=False, repr=False)
+    minor: int = field(compare=False, repr=False)
+    patch: int = field(compare=False, repr=False)
+    prerelease: str = field(compare=False, repr=False)
+    build: str = field(compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True)
@@ -21,7 +49,7 @@ class Release:
 
     Attributes:
         git_tag: the name as git has it: ``api/v1.2.3``.
-        version: the version in it. Its order is SemVer's precedence: build metadata do not count.
+        version: the version in it.
         revision: the commit, 40 (or 64) hexadecimal digits.
     """
 
@@ -31,18 +59,23 @@ class Release:
 
 
 def parse_version(text: str) -> Version | None:
-    """The semantic version that the whole text is, or None."""
+    """Parse a text that is a semantic version as a whole; None if it is not."""
     # The library's digits are Unicode's; the specification's are ASCII's.
-    if not text.isascii() or len(text) > _LONGEST:
+    if not text.isascii() or len(text) > _MAX_LENGTH:
         return None
     try:
-        return Version.parse(text)
+        parsed = semver.Version.parse(text)
     except ValueError:
         return None
+    major, minor, patch = parsed.major, parsed.minor, parsed.patch
+    prerelease, build = parsed.prerelease or "", parsed.build or ""
+    # Build metadata may have leading zeros (1.0.0+01 beside 1.0.0+1): the text decides last.
+    order = (major, minor, patch, not prerelease, _key(prerelease), _key(build), text)
+    return Version(order, text, major, minor, patch, prerelease, build)
 
 
 def version_of(git_tag: str, prefix: str | None = None) -> Version | None:
-    """The version that a git tag names, or None if the tag is no release.
+    """Parse the version that a git tag names; None if the tag is no release.
 
     Args:
         git_tag: the tag's name, without ``refs/tags/``.
@@ -56,16 +89,25 @@ def version_of(git_tag: str, prefix: str | None = None) -> Version | None:
 
 
 def docker_text(version: Version) -> str:
-    """The version as a Docker tag can hold it: ``+`` is written ``_``."""
-    return str(version).replace("+", "_")
+    """Write a version as a Docker tag can hold it: ``+`` becomes ``_``."""
+    return version.text.replace("+", "_")
 
 
 def channel(version: Version) -> str:
-    """The leading letters of the prerelease: ``rc`` of ``2.0.0-rc.1``; empty if there are none."""
-    letters = re.match(r"[A-Za-z]+", version.prerelease or "")
+    """Return the leading letters of the prerelease, ``rc`` of ``2.0.0-rc.1``; empty if none."""
+    letters = re.match(r"[A-Za-z]+", version.prerelease)
     return letters.group() if letters else ""
 
 
 def highest(releases: Iterable[Release]) -> Release | None:
-    """The release of the highest precedence; among equals always the same one, or None."""
-    return max(releases, key=lambda r: (r.version, r.version.build or "", r.git_tag), default=None)
+    """Return the highest release; of one version behind two names always the same. None of none."""
+    return max(releases, key=lambda r: (r.version, r.git_tag), default=None)
+
+
+def _key(identifiers: str) -> _Key:
+    """Compare dot-separated identifiers as SemVer 11.4 does: digits as numbers, before letters."""
+    return tuple(
+        (0, int(part), "") if part.isdecimal() else (1, 0, part)
+        for part in identifiers.split(".")
+        if part
+    )

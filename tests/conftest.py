@@ -33,7 +33,11 @@ class StartRegistry(Protocol):
     """Starts one more registry, for the length of the test."""
 
     def __call__(
-        self, *, auth: Literal["htpasswd", "token"] | None = None, tls: bool = False
+        self,
+        *,
+        auth: Literal["htpasswd", "token"] | None = None,
+        tls: bool = False,
+        host: str = "127.0.0.1",
     ) -> RegistryServer: ...
 
 
@@ -119,9 +123,13 @@ def start_registry(tmp_path: Path) -> Iterator[StartRegistry]:
     started: list[RegistryServer] = []
 
     def start(
-        *, auth: Literal["htpasswd", "token"] | None = None, tls: bool = False
+        *,
+        auth: Literal["htpasswd", "token"] | None = None,
+        tls: bool = False,
+        host: str = "127.0.0.1",
     ) -> RegistryServer:
-        registry = RegistryServer(tmp_path / f"registry-{len(started)}", auth=auth, tls=tls)
+        directory = tmp_path / f"registry-{len(started)}"
+        registry = RegistryServer(directory, auth=auth, tls=tls, host=host)
         started.append(registry)
         registry.start()
         return registry
@@ -189,17 +197,19 @@ def run(engine: Engine, home: Path) -> Run:
     return run
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Tell pytest of the one marker there is."""
-    config.addinivalue_line(
-        "markers", "engines: needs root or another engine than the one that is there"
-    )
+_REAL = {"engine", "any_engine", "docker_28", "private_engine", "start_registry", "run"}
+"""Fixtures that start something real."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave what only root can do to `make test-engines`, if this is not root."""
-    if os.geteuid() != 0:
-        for item in items:
-            if isinstance(item, pytest.Function) and "private_engine" in item.fixturenames:
-                item.add_marker("engines")
+    """Mark what starts an engine, a registry or the program; see `make test-fast`.
+
+    What only root can do is left to `make test-engines`, if this is not root.
+    """
+    for item in items:
+        fixtures = set(item.fixturenames) if isinstance(item, pytest.Function) else set[str]()
+        if fixtures & _REAL:
+            item.add_marker("real")
+        if "private_engine" in fixtures and os.geteuid() != 0:
+            item.add_marker("engines")

@@ -36,8 +36,17 @@ class Read:
             # 11.3: a prerelease comes before the version itself.
             not identifiers,
             # 11.4: digits as numbers, before letters; and more identifiers after fewer.
-            tuple((0, int(i), "") if _DIGITS.issuperset(i) else (1, 0, i) for i in identifiers),
+            tuple(map(_compared, identifiers)),
         )
+
+    @property
+    def order(self) -> tuple[Precedence, bool, tuple[tuple[int, int, str], ...], str]:
+        """The total order: between versions of equal precedence, build metadata decide."""
+        identifiers = self.build.split(".") if self.build else []
+        numbered = tuple(
+            (0, int(i), "") if _DIGITS.issuperset(i) else (1, 0, i) for i in identifiers
+        )
+        return self.precedence, bool(identifiers), numbered, self.text
 
     @property
     def channel(self) -> str:
@@ -86,6 +95,12 @@ def read_git_tag(name: str, prefix: str | None = None) -> Read | None:
     return read(name[len(prefix) :]) if name[: len(prefix)] == prefix else None
 
 
+def _compared(identifier: str) -> tuple[int, int, str]:
+    if _DIGITS.issuperset(identifier):
+        return (0, int(identifier), "")
+    return (1, 0, identifier)
+
+
 def _is_number(text: str) -> bool:
     return text != "" and _DIGITS.issuperset(text) and (text == "0" or text[0] != "0")
 
@@ -99,30 +114,21 @@ def fields_of(template: str) -> set[str]:
     return {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
 
 
-def is_exact(template: str) -> bool:
-    """Whether a template names one version for ever."""
-    return bool(fields_of(template) & {"version", "patch", "sha", "short_sha"})
-
-
-def scope(template: str, version: Read) -> tuple[str, ...]:
-    """What a version shares with all others that a floating tag chooses from."""
-    return tuple(version.fields("")[name] for name in sorted(fields_of(template)))
-
-
-def candidates(template: str, version: Read, history: Iterable[Read]) -> list[Read]:
-    """The versions that a floating tag may name: prereleases of a channel, or stable ones."""
-    wants_prerelease = "channel" in fields_of(template)
-    return [
-        other
-        for other in history
-        if (other.prerelease != "") == wants_prerelease
-        and scope(template, other) == scope(template, version)
-    ]
+def kind(template: str) -> str:
+    """Whether the tags of a template name one version for ever, a commit, or what is highest."""
+    fields = fields_of(template)
+    if "version" in fields or fields >= {"major", "minor", "patch"}:
+        return "exact"
+    return "commit" if fields & {"sha", "short_sha"} else "floating"
 
 
 def applies(template: str, version: Read) -> bool:
-    """Whether a floating template has a tag for this version at all."""
+    """Whether a template has a tag for this version at all."""
     fields = fields_of(template)
+    if kind(template) == "commit":
+        return True
+    if kind(template) == "exact":
+        return "version" in fields or not version.prerelease
     if "channel" in fields:
         return version.channel != ""
     if version.prerelease:
@@ -130,12 +136,34 @@ def applies(template: str, version: Read) -> bool:
     return not ("major" in fields and "minor" not in fields and version.major == 0)
 
 
-def decide(template: str, version: Read, history: Sequence[Read]) -> tuple[str, Precedence | None]:
-    """The action, and the precedence of the version that holds the tag, if one does."""
-    if is_exact(template):
-        return "push", None
+def name_of(template: str, version: Read) -> str:
+    """The name of a tag that holds no commit."""
+    return template.format(**version.fields("0" * 40))
+
+
+def floating_names(templates: Sequence[str], version: Read) -> set[str]:
+    """The floating tags that choose from a version: by name, and the more careful template wins."""
+    floating = [template for template in templates if kind(template) == "floating"]
+    skipped = {name_of(t, version) for t in floating if not applies(t, version)}
+    return {name_of(t, version) for t in floating if applies(t, version)} - skipped
+
+
+def holder(name: str, templates: Sequence[str], history: Iterable[Read]) -> Read | None:
+    """The version that a floating tag names when all of the history is published."""
+    chosen = [version for version in history if name in floating_names(templates, version)]
+    return max(chosen, key=lambda version: version.order, default=None)
+
+
+def decide(
+    template: str, templates: Sequence[str], version: Read, history: Iterable[Read]
+) -> tuple[str, Read | None]:
+    """The action for a template of several, and the version that keeps the tag, if one does."""
     if not applies(template, version):
         return "skip", None
-    rivals = candidates(template, version, history)
-    higher = [other.precedence for other in rivals if other.precedence > version.precedence]
-    return ("keep", max(higher)) if higher else ("push", None)
+    if kind(template) != "floating":
+        return "push", None
+    name = name_of(template, version)
+    if name not in floating_names(templates, version):
+        return "skip", None  # another template for the same name is more careful
+    top = holder(name, templates, history)
+    return ("keep", top) if top and top.order > version.order else ("push", None)

@@ -1,7 +1,7 @@
 """releasetag.fanout: the rule, in tables and against a second reading of it."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from random import Random
 
 import pytest
@@ -9,15 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from releasetag.errors import UsageError
-from releasetag.fanout import PlannedTag, fan_out, highest_in_scope, without
+from releasetag.fanout import PlannedTag, fan_out, floating_holders, higher_releases
+from releasetag.policy import TagPolicy
 from releasetag.template import parse_template
 from releasetag.version import Release, parse_version, version_of
 from tests import oracle
 
 
 def sha(git_tag: str) -> str:
-    """A commit for a git tag."""
-    return hashlib.sha1(git_tag.encode(), usedforsecurity=False).hexdigest()
+    """A commit for a git tag; the same for two names of one version."""
+    return hashlib.sha1(git_tag.removeprefix("v").encode(), usedforsecurity=False).hexdigest()
+
+
+def policy(templates: Iterable[str], ignore: Collection[str] = ()) -> TagPolicy:
+    ignored = frozenset(v for v in map(parse_version, ignore) if v is not None)
+    return TagPolicy(tuple(map(parse_template, templates)), ignored)
 
 
 def release(git_tag: str) -> Release:
@@ -34,7 +40,7 @@ def releases(git_tags: Iterable[str]) -> list[Release]:
 def planned(
     git_tag: str, history: Iterable[str], templates: Sequence[str]
 ) -> tuple[PlannedTag, ...]:
-    return fan_out(release(git_tag), releases(history), [parse_template(t) for t in templates])
+    return fan_out(release(git_tag), releases(history), policy(templates))
 
 
 def decisions(git_tag: str, history: Iterable[str], templates: Sequence[str]) -> dict[str, str]:
@@ -84,8 +90,18 @@ TABLE: list[tuple[str, list[str], list[str], dict[str, str]]] = [
     ("v0.3.0", [], ["{major}-alpine"], {"0-alpine": "skip"}),
     ("v0.3.0-rc.1", [], ["{major}-{channel}"], {"0-rc": "push"}),
     ("v1.0.0", ["v0.9.0"], ["{major}"], {"1": "push"}),
-    # Build metadata decide nothing.
-    ("v1.0.0+a", ["v1.0.0+b"], ["{version}", "latest"], {"1.0.0_a": "push", "latest": "push"}),
+    # Build metadata decide between versions of equal precedence, numbers as numbers.
+    ("v1.0.0+9", ["v1.0.0"], ["{version}", "latest"], {"1.0.0_9": "push", "latest": "push"}),
+    ("v1.0.0+9", ["v1.0.0+10"], ["latest"], {"latest": "keep 1.0.0+10"}),
+    ("v1.0.0", ["v1.0.0+1"], ["latest"], {"latest": "keep 1.0.0+1"}),
+    # What names a commit names no version.
+    ("v1.0.0-rc.1", ["v2.0.0"], ["sha-{short_sha}"], {f"sha-{sha('v1.0.0-rc.1')[:7]}": "push"}),
+    # A prerelease is not what its numbers name.
+    ("v1.2.3-rc.1", [], ["{major}.{minor}.{patch}"], {"1.2.3": "skip"}),
+    # The scope goes by name: both 1.11 and 11.1 are 111.
+    ("v1.11.0", ["v11.1.0"], ["{major}{minor}"], {"111": "keep 11.1.0"}),
+    ("v11.1.0", ["v1.11.0"], ["{major}{minor}"], {"111": "push"}),
+    ("v1.1.0", ["v2.1.0"], ["{minor}"], {"1": "keep 2.1.0"}),
     # Numbers are numbers.
     ("v1.10.0", ["v1.9.0"], ["latest"], {"latest": "push"}),
     ("v1.9.0", ["v1.10.0"], ["{major}"], {"1": "keep 1.10.0"}),
@@ -144,18 +160,54 @@ def test_of_two_templates_that_render_alike_the_careful_decision_stands(order: i
     assert decisions("v2.2.0", ["v2.3.0"], templates) == {"2": "keep 2.3.0"}
 
 
-@pytest.mark.parametrize("order", [1, -1])
-def test_an_exact_tag_stays_exact_where_a_floating_one_renders_alike(order: int) -> None:
-    (tag,) = planned("v3.3.3", ["v3.4.0"], ["{patch}", "{major}"][::order])
+@pytest.mark.parametrize(
+    ("git_tag", "templates", "name"),
+    [
+        ("v1.2.3", ["{version}", "1.2.0"], "1.2.0"),
+        ("v1.2.3", ["{version}", "{major}.{minor}.0"], "1.2.0"),
+        ("v1.2.3", ["{major}.{minor}.{patch}", "{major}.{minor}.9"], "1.2.9"),
+        ("v1.2.3", ["{version}-alpine", "{major}.{minor}.0-alpine"], "1.2.0-alpine"),
+        ("v1.2.3", ["{version}", "1.2.0-alpine"], "1.2.0-alpine"),
+        ("v1.2.3+5", ["{version}", "{major}.{minor}.{build}"], "1.2.5"),
+        # It would be skipped, and is wrong all the same.
+        ("v1.2.3-rc.1", ["{version}", "{major}.{minor}.0"], "1.2.0"),
+        ("v1.2.3", ["1.2.0", "v{version}", "{version}"], "1.2.0"),
+    ],
+)
+def test_a_floating_tag_that_could_be_an_exact_one_is_a_usage_error(
+    git_tag: str, templates: list[str], name: str
+) -> None:
+    with pytest.raises(UsageError, match=f"floating tag '{name}'") as error:
+        planned(git_tag, [], templates)
 
-    assert (tag.name, tag.kind, tag.action) == ("3", "exact", "push")
+    assert "exact tags never move" in error.value.hint
+
+
+@pytest.mark.parametrize(
+    "templates",
+    [
+        ["{version}", "{major}.{minor}", "{major}", "latest"],
+        ["v{version}", "v{major}.{minor}", "1.2.0"],
+        ["{version}-alpine", "{major}.{minor}-alpine", "alpine", "1.2.0"],
+        ["{version}", "sha-{short_sha}", "edge"],
+    ],
+)
+def test_a_floating_tag_that_is_no_exact_one_is_none(templates: list[str]) -> None:
+    assert all(tag.action == "push" for tag in planned("v1.2.3", [], templates))
 
 
 def test_an_exact_template_without_its_field_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="no tag for") as error:
-        planned("v1.2.3", [], ["{prerelease}.{patch}"])
+        planned("v1.2.3", [], ["{prerelease}-{version}"])
 
     assert error.value.hint
+
+
+def test_one_version_at_two_commits_is_a_usage_error_that_names_both() -> None:
+    twin = Release("1.2.3", release("v1.2.3").version, "f" * 40)
+
+    with pytest.raises(UsageError, match=r"v1\.2\.3 at .* and 1\.2\.3 at ffff"):
+        fan_out(release("v1.2.3"), [release("v1.2.3"), twin], policy(DEFAULT))
 
 
 @pytest.mark.parametrize(
@@ -171,17 +223,14 @@ def test_an_exact_template_without_its_field_is_a_usage_error() -> None:
 def test_ignored_releases_do_not_count(ignore: list[str], expected: list[str]) -> None:
     history = releases(["v1.0.0", "v2.0.0", "2.0.0", "v2.0.0+hotfix", "v2.1.0"])
 
-    left = without(history, [v for v in map(parse_version, ignore) if v is not None])
-
-    assert [each.git_tag for each in left] == expected
+    assert [each.git_tag for each in policy(DEFAULT, ignore).counted(history)] == expected
 
 
 def test_an_ignored_release_holds_no_tag() -> None:
-    yanked = parse_version("2.0.0")
-    assert yanked is not None
-    history = without(releases(["v1.0.0", "v2.0.0"]), [yanked])
+    rules = policy(["latest"], ["2.0.0"])
+    history = rules.counted(releases(["v1.0.0", "v2.0.0"]))
 
-    (tag,) = fan_out(release("v1.0.1"), history, [parse_template("latest")])
+    (tag,) = fan_out(release("v1.0.1"), history, rules)
 
     assert tag.action == "push"
 
@@ -200,7 +249,6 @@ git_tags = st.builds("{}{}".format, st.sampled_from(["v", "v", ""]), versions)
 odd_tags = st.sampled_from(["nightly", "v1.2", "v01.2.3", "api/v9.9.9", "latest", "v", "v1.2.3-"])
 histories = st.lists(git_tags | odd_tags, max_size=25)
 
-# No two of these give one name in different scopes.
 TEMPLATES = [
     "{version}",
     "{version}-alpine",
@@ -212,9 +260,12 @@ TEMPLATES = [
     "{channel}",
     "{major}.{minor}-{channel}",
     "{major}-{channel}",
-    "b-{build}",
+    # These give names that others give, too: 111, 1 and "latest".
+    "{major}{minor}",
+    "{minor}",
+    "rc",
 ]
-FLOATING = [template for template in TEMPLATES if not oracle.is_exact(template)]
+FLOATING = [template for template in TEMPLATES if oracle.kind(template) == "floating"]
 templates_lists = st.lists(st.sampled_from(TEMPLATES), min_size=1, unique=True)
 
 
@@ -233,30 +284,25 @@ def read(git_tag: str) -> oracle.Read:
 def test_decisions_are_those_of_the_second_reading(
     git_tag: str, history: list[str], templates: list[str], ignore: list[str]
 ) -> None:
-    ignored = [v for v in map(parse_version, ignore) if v is not None]
-    tags = fan_out(
-        release(git_tag),
-        without(releases(history), ignored),
-        [parse_template(text) for text in templates],
-    )
+    rules = policy(templates, ignore)
+    tags = fan_out(release(git_tag), rules.counted(releases(history)), rules)
 
     mine = read(git_tag)
     counting = [r for r in reads(history) if r.text not in ignore]
-    assert [tag.template.text for tag in tags] == templates
     for tag in tags:
         template = tag.template.text
-        action, held_by = oracle.decide(template, mine, counting)
+        action, held_by = oracle.decide(template, templates, mine, counting)
         assert tag.action == action, tag
-        assert tag.kind == ("exact" if oracle.is_exact(template) else "floating")
+        assert tag.kind == oracle.kind(template)
         if action != "skip":
             assert tag.name == template.format(**mine.fields(sha(git_tag)))
-        if held_by is None:
-            assert tag.held_by is None
-        else:
-            holder = oracle.read(str(tag.held_by))
-            assert holder is not None
-            assert holder.precedence == held_by
-            assert str(tag.held_by) in tag.reason
+        assert str(tag.held_by or "") == (held_by.text if held_by else "")
+        assert held_by is None or held_by.text in tag.reason
+    # A tag that is pushed by one of several templates is in the list once.
+    pushed = {t for t in templates if oracle.decide(t, templates, mine, counting)[0] == "push"}
+    assert {t.name for t in tags if t.action == "push"} == {
+        template.format(**mine.fields(sha(git_tag))) for template in pushed
+    }
 
 
 @given(git_tags, histories, templates_lists, st.randoms(use_true_random=False))
@@ -290,26 +336,29 @@ def test_no_floating_tag_goes_backwards_in_whatever_order_releases_are_published
         for tag in planned(git_tag, tagged, FLOATING):
             if tag.action == "push":
                 before = names.get(tag.name)
-                assert before is None or before.precedence <= read(git_tag).precedence
+                assert before is None or before.order <= read(git_tag).order
                 names[tag.name] = read(git_tag)
 
-    for template in FLOATING:
-        for version in (v for v in map(read, history) if oracle.applies(template, v)):
-            name = template.format(**version.fields(""))
-            top = max(
-                v.precedence for v in oracle.candidates(template, version, map(read, history))
-            )
-            assert names[name].precedence == top, name
+    everyone = reads(history)
+    expected = {name for version in everyone for name in oracle.floating_names(FLOATING, version)}
+    assert {name: top.text for name, top in names.items()} == {
+        name: top.text for name in expected if (top := oracle.holder(name, FLOATING, everyone))
+    }
 
 
-@given(git_tags, histories, st.sampled_from(FLOATING))
-def test_a_floating_tag_names_the_highest_in_its_scope(
-    git_tag: str, history: list[str], template: str
-) -> None:
-    expected = oracle.candidates(template, read(git_tag), reads(history))
+@given(histories, templates_lists)
+def test_holders_are_those_of_the_second_reading(history: list[str], templates: list[str]) -> None:
+    """What verify expects, and what publish and promote yield to."""
+    everyone = reads(history)
 
-    found = highest_in_scope(parse_template(template), release(git_tag).version, releases(history))
+    holders = floating_holders(policy(templates), releases(history))
 
-    assert (found is None) == (not expected)
-    if found is not None:
-        assert read(found.git_tag).precedence == max(each.precedence for each in expected)
+    names = {name for version in everyone for name in oracle.floating_names(templates, version)}
+    assert {name: str(each.version) for name, each in holders.items()} == {
+        name: top.text for name in names if (top := oracle.holder(name, templates, everyone))
+    }
+    lowest = min((each.version for each in releases(history)), default=None)
+    for name, holder in holders.items():
+        assert lowest is not None
+        above = higher_releases(name, lowest, releases(history), policy(templates))
+        assert [each.version for each in above[:1]] == [holder.version] * (holder.version > lowest)

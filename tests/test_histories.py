@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from releasetag.fanout import fan_out
+from releasetag.policy import TagPolicy
 from releasetag.template import parse_template
 from releasetag.version import Release, version_of
 from tests import oracle
@@ -72,7 +73,7 @@ if HISTORIES:
     def test_after_every_release_every_floating_tag_names_the_highest_so_far(
         history: History,
     ) -> None:
-        templates = [parse_template(text) for text in FLOATING]
+        policy = TagPolicy(tuple(map(parse_template, FLOATING)))
         known: list[Release] = []
         names: dict[str, oracle.Read] = {}  # what the program made of the tags
         expected: dict[str, oracle.Read] = {}  # the highest so far, by the tag it belongs to
@@ -81,14 +82,12 @@ if HISTORIES:
             assert read is not None
             known.append(_release(git_tag, history.prefix))
 
-            for tag in fan_out(known[-1], known, templates):
+            for tag in fan_out(known[-1], known, policy):
                 if tag.action == "push":
                     names[tag.name] = read
-            for template in FLOATING:
-                if oracle.applies(template, read):
-                    name = template.format(**read.fields(""))
-                    if name not in expected or read.precedence >= expected[name].precedence:
-                        expected[name] = read
+            for name in oracle.floating_names(FLOATING, read):
+                if name not in expected or read.order >= expected[name].order:
+                    expected[name] = read
 
             assert names == expected, git_tag
 
@@ -114,7 +113,7 @@ if HISTORIES:
         actions: list[str] = []
         for git_tag in history.git_tags:
             known.append(_release(git_tag, None))
-            (tag,) = fan_out(known[-1], known, [parse_template("latest")])
+            (tag,) = fan_out(known[-1], known, TagPolicy((parse_template("latest"),)))
             actions.append(tag.action)
 
         assert actions.count("keep") == older

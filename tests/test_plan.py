@@ -426,7 +426,7 @@ plan_release(tree, load({{}}, os.environ, path, path), os.environ, print)
 """
 COMMAND = f"""
 import json, sys
-from releasetag.cli import run
+from releasetag.cli.main import run
 assert run(["plan", *sys.argv[2:]]) == 0
 {IMPORTED}
 """

@@ -1,4 +1,4 @@
-"""releasetag.template: fields, kind, scope."""
+"""releasetag.template: fields, kind, tags."""
 
 import re
 
@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 
 from releasetag.errors import UsageError
 from releasetag.template import DEFAULT_TEMPLATES, FIELDS, parse_template
-from releasetag.version import Release, parse_version
+from releasetag.version import Version, parse_version
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
-def release(text: str) -> Release:
+def version_of(text: str) -> Version:
     version = parse_version(text)
     assert version is not None, text
-    return Release(f"v{text}", version, REVISION)
+    return version
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def release(text: str) -> Release:
 def test_fields_are_replaced_and_other_text_is_literal(
     template: str, version: str, expected: str
 ) -> None:
-    assert parse_template(template).render(release(version)) == expected
+    assert parse_template(template).render(version_of(version), REVISION) == expected
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_fields_are_replaced_and_other_text_is_literal(
 def test_nothing_is_rendered_if_nothing_is_left_without_the_missing_field(
     template: str, version: str
 ) -> None:
-    assert parse_template(template).render(release(version)) is None
+    assert parse_template(template).render(version_of(version), REVISION) is None
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,13 @@ def test_nothing_is_rendered_if_nothing_is_left_without_the_missing_field(
     [
         ("{version}", "exact"),
         ("{major}.{minor}.{patch}", "exact"),
-        ("{sha}", "exact"),
-        ("edge-{short_sha}", "exact"),
+        ("{version}-{sha}", "exact"),
+        ("{patch}.{minor}.{major}", "exact"),
+        ("{sha}", "commit"),
+        ("edge-{short_sha}", "commit"),
+        ("{major}.{minor}-{short_sha}", "commit"),
+        ("{patch}", "floating"),
+        ("{minor}.{patch}", "floating"),
         ("{version}-alpine", "exact"),
         ("{major}.{minor}", "floating"),
         ("{major}", "floating"),
@@ -74,35 +79,46 @@ def test_nothing_is_rendered_if_nothing_is_left_without_the_missing_field(
         ("{build}", "floating"),
     ],
 )
-def test_a_template_is_exact_if_it_holds_what_names_one_version(template: str, kind: str) -> None:
+def test_the_fields_of_a_template_say_what_its_tags_name(template: str, kind: str) -> None:
     assert parse_template(template).kind == kind
 
 
 @pytest.mark.parametrize(
-    ("template", "one", "other", "same"),
+    ("template", "name", "possible"),
     [
-        ("{major}.{minor}", "1.2.3", "1.2.9", True),
-        ("{major}.{minor}", "1.2.3", "1.3.3", False),
-        ("{major}.{minor}", "1.2.3", "2.2.3", False),
-        ("{major}", "1.2.3", "1.9.0", True),
-        ("{major}", "1.2.3", "2.2.3", False),
-        ("latest", "1.2.3", "9.9.9", True),
-        ("{channel}", "1.0.0-rc.1", "2.0.0-rc.7", True),
-        ("{channel}", "1.0.0-rc.1", "1.0.0-beta.1", False),
-        ("{major}-{channel}", "1.0.0-rc.1", "1.5.0-rc.1", True),
-        ("{major}-{channel}", "1.0.0-rc.1", "2.0.0-rc.1", False),
-        # What renders alike is not the same scope: 1.11 and 11.1.
-        ("{major}{minor}", "1.11.0", "11.1.0", False),
+        ("{version}", "1.2.0", True),
+        ("{version}", "1.2.0-rc.1_5", True),
+        ("{version}", "1.2", False),
+        ("{version}", "01.2.0", False),
+        ("{version}", "v1.2.0", False),
+        ("{major}.{minor}.{patch}", "1.2.0", True),
+        ("{major}.{minor}.{patch}", "1.2.0-rc.1", False),
+        ("{major}.{major}.{minor}.{patch}", "1.1.2.3", True),
+        ("{major}.{major}.{minor}.{patch}", "1.2.2.3", False),
+        ("v{version}-x", "v1.2.3-x", True),
+        ("a.{version}", "ab1.2.3", False),
+        ("{version}-{short_sha}", "1.2.3-0123abc", True),
+        ("{version}-{channel}", "1.2.3-rc-rc", True),
     ],
 )
-def test_the_scope_is_the_fields_that_a_template_holds(
-    template: str, one: str, other: str, same: bool
+def test_a_name_is_possible_if_some_version_could_have_it(
+    template: str, name: str, possible: bool
 ) -> None:
-    parsed = parse_template(template)
+    assert parse_template(template).may_render(name) is possible
 
-    equal = parsed.scope(release(one).version) == parsed.scope(release(other).version)
 
-    assert equal is same
+@given(
+    st.sampled_from(["1.2.3", "0.0.0-rc.1", "10.20.30-a.b-c+d.7", "1.0.0+001", "1.0.0--.-"]),
+    st.lists(st.sampled_from([f"{{{field}}}" for field in FIELDS] + ["-", ".", "x"]), min_size=1),
+)
+def test_what_a_template_renders_to_is_possible(version: str, parts: list[str]) -> None:
+    try:
+        template = parse_template("".join(parts))
+        name = template.render(version_of(version), REVISION)
+    except UsageError:
+        return
+
+    assert name is None or template.may_render(name)
 
 
 def test_the_default_templates_can_be_parsed() -> None:
@@ -147,7 +163,7 @@ def test_a_template_that_can_give_no_tag_is_a_usage_error(
 
 def test_a_tag_that_is_too_long_is_a_usage_error_that_says_so() -> None:
     with pytest.raises(UsageError, match="134 characters") as error:
-        parse_template("{version}").render(release("1.2.3-" + "x" * 128))
+        parse_template("{version}").render(version_of("1.2.3-" + "x" * 128), REVISION)
 
     assert "128" in error.value.hint
 
@@ -160,6 +176,6 @@ def test_a_template_is_parsed_or_refused_with_a_usage_error(text: str) -> None:
         return
 
     assert template.fields <= set(FIELDS)
-    name = template.render(release("1.2.3-rc.1+b"))
+    name = template.render(version_of("1.2.3-rc.1+b"), REVISION)
     assert name is not None
     assert "{" not in name

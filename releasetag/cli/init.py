@@ -1,9 +1,9 @@
 """``releasetag init``."""
 
 import os
-from pathlib import Path
 
-from releasetag.cli.options import Json, Quiet, Verbose, WorkTreePath
+from releasetag.cli.options import Shared
+from releasetag.errors import UsageError
 
 _CONFIG = """\
 # What `releasetag publish` does: https://github.com/releasetag/releasetag#configuration
@@ -36,21 +36,15 @@ jobs:
 """
 
 
-def init(
-    path: WorkTreePath = Path(),
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,  # noqa: ARG001 (as every command has it; there is no more to tell)
-) -> int:
+def init(shared: Shared) -> int:
     """Write a starting releasetag.toml and a GitHub workflow.
 
     Never over an existing file.
     """
-    from releasetag.errors import UsageError
     from releasetag.history import open_work_tree, origin_url
     from releasetag.report.json import format_object
 
-    tree = open_work_tree(path, os.environ)
+    tree = open_work_tree(shared.path, os.environ)
     files = {
         tree.root / "releasetag.toml": _CONFIG.format(image=_image(origin_url(tree, "origin"))),
         tree.root / ".github" / "workflows" / "release.yml": _WORKFLOW,
@@ -58,8 +52,8 @@ def init(
     for file in files:
         if os.path.lexists(file):
             raise UsageError(
-                f"{file.relative_to(tree.root)} is there already, and nothing was written",
-                "change it by hand, or move it away and run again",
+                f"{file.relative_to(tree.root)} exists already, and nothing was written",
+                "change it by hand, or move it elsewhere and run again",
             )
     for file, text in files.items():
         name = file.relative_to(tree.root)
@@ -69,17 +63,17 @@ def init(
                 new.write(text)
         except OSError as error:
             raise UsageError(
-                f"{name} cannot be written: {error.strerror}", "see whose that directory is"
+                f"{name} cannot be written: {error.strerror}", "check who owns that directory"
             ) from None
-        if not (quiet or json):
+        if not (shared.quiet or shared.json):
             print(f"wrote {name}")
-    if json:
+    if shared.json:
         print(format_object({"written": [str(f.relative_to(tree.root)) for f in files]}), end="")
     return 0
 
 
 def _image(remote_url: str | None) -> str:
-    """The repository to begin with: GitHub's registry for what is at GitHub, else an example."""
+    """Return a first repository: in GitHub's registry for a remote there, else an example."""
     from releasetag.labels import web_url
 
     name = web_url(remote_url or "").removeprefix("https://github.com/").lower()

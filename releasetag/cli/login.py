@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from releasetag.cli.options import Json, Quiet, Verbose
+from releasetag.cli.options import Shared
+from releasetag.errors import UsageError
 
 Registry = Annotated[
     str, typer.Argument(metavar="[REGISTRY]", help="A registry. Default: Docker Hub.")
@@ -14,6 +15,8 @@ Registry = Annotated[
 
 
 def login(
+    shared: Shared,
+    *,
     registry: Registry = "docker.io",
     username: Annotated[
         str | None, typer.Option("--username", "-u", metavar="NAME", help="The user to log in as.")
@@ -21,51 +24,43 @@ def login(
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from standard input.")
     ] = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> int:
     """Check credentials with a registry and store them as docker does.
 
     Asks for what is not given. Only checked credentials are stored.
     """
-    from releasetag.cli.prepare import log_requests
-    from releasetag.credentials import Credentials, store_credentials
-    from releasetag.registry import Registries
+    from releasetag.credentials import Credentials, CredentialStore
+    from releasetag.image import open_tools
 
-    if verbose:
-        log_requests()
-    name = _registry(registry)
+    name = _registry_name(registry)
     credentials = Credentials(*_ask(username, password_stdin=password_stdin))
-    with Registries(lambda _: credentials, os.environ) as registries:
-        registries.check(name, credentials)
-    where = store_credentials(name, credentials, os.environ)
-    _tell(
-        {"registry": name, "stored": where}, f"logged in to {name}, stored in {where}", json, quiet
+    insecure = os.environ.get("RELEASETAG_INSECURE_REGISTRIES", "").replace(",", " ").split()
+    with open_tools(os.environ, insecure) as tools:
+        tools.registries.check(name, credentials)
+    where = CredentialStore(os.environ).store(name, credentials)
+    _print_result(
+        shared,
+        {"registry": name, "stored": where},
+        f"logged in to {name}, stored in {where}",
     )
     return 0
 
 
-def logout(
-    registry: Registry = "docker.io",
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,  # noqa: ARG001 (as every command has it; there is no more to tell)
-) -> int:
+def logout(shared: Shared, *, registry: Registry = "docker.io") -> int:
     """Remove stored credentials."""
-    from releasetag.credentials import erase_credentials
+    from releasetag.credentials import CredentialStore
 
-    name = _registry(registry)
-    erased = erase_credentials(name, os.environ)
-    said = f"logged out of {name}" if erased else f"not logged in to {name}"
-    _tell({"registry": name, "erased": erased}, said, json, quiet)
+    name = _registry_name(registry)
+    erased = CredentialStore(os.environ).erase(name)
+    line = f"logged out of {name}" if erased else f"not logged in to {name}"
+    _print_result(shared, {"registry": name, "erased": erased}, line)
     return 0
 
 
-def _registry(text: str) -> str:
-    """The registry that a name or, as people paste them, a URL means."""
+def _registry_name(text: str) -> str:
+    """Return the registry that a name means, or a URL, which people paste."""
     from releasetag.errors import UsageError
-    from releasetag.reference import parse_repository
+    from releasetag.reference import parse_registry
 
     host = text.removeprefix("https://").removeprefix("http://").rstrip("/")
     if "@" in host:
@@ -73,15 +68,12 @@ def _registry(text: str) -> str:
         raise UsageError(
             "the registry holds a user name", "give that with --username, and the registry alone"
         )
-    if host in {"", "docker.io", "hub.docker.com", "index.docker.io/v1"}:
+    if host in {"docker.io", "hub.docker.com", "index.docker.io/v1"}:
         return "docker.io"
-    # A name that is only a host would be read as a repository of Docker Hub.
-    return parse_repository(f"{host}/any").registry
+    return parse_registry(host.partition("/")[0])
 
 
 def _ask(username: str | None, *, password_stdin: bool) -> tuple[str, str]:
-    from releasetag.errors import UsageError
-
     if password_stdin:
         if not username:
             raise UsageError("--password-stdin needs a user name", "give one with --username")
@@ -105,13 +97,15 @@ def _ask(username: str | None, *, password_stdin: bool) -> tuple[str, str]:
     return username, password
 
 
-def _tell(told: dict[str, str | bool], said: str, json: bool, quiet: bool) -> None:
+def _print_result(shared: Shared, result: dict[str, str | bool], line: str) -> None:
     from releasetag.report.json import format_object
     from releasetag.report.messages import Messages
 
-    if json:
-        print(format_object(told), end="")
-    elif not quiet:
-        print(said)
+    if shared.json:
+        print(format_object(result), end="")
+    elif not shared.quiet:
+        print(line)
     if os.environ.get("DOCKER_AUTH_CONFIG"):
-        Messages(os.environ).warning("DOCKER_AUTH_CONFIG is set and counts before what is stored")
+        Messages(os.environ).warning(
+            "DOCKER_AUTH_CONFIG is set and takes precedence over what is stored"
+        )

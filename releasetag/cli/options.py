@@ -1,114 +1,137 @@
-"""The options that commands share, each described once."""
+"""The options of the commands, made from the table of settings."""
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
+from typer.models import ArgumentInfo
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and results only.")]
-Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Print every request, build line and layer.")
+from releasetag.config.schema import SETTINGS, Setting, check_text
+from releasetag.config.settings import Settings
+from releasetag.errors import UsageError
+
+_PATH = Annotated[
+    str | None,
+    typer.Argument(metavar="[PATH]", help="A git work tree. Default: the current directory."),
 ]
-
-
-WorkTreePath = Annotated[
-    Path, typer.Argument(metavar="[PATH]", help="A git work tree. Default: the one we are in.")
+_JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+_QUIET = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and results only.")]
+_VERBOSE = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Print every request, build line and layer.")
 ]
 
 
 @dataclass(frozen=True)
 class Shared:
-    """The options of every command that works on releases."""
+    """What every command is given.
 
-    path: WorkTreePath = Path()
-    images: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--image",
-            "-i",
-            metavar="REPOSITORY",
-            help="A repository to publish to; may be repeated.",
-        ),
-    ] = None
-    tags: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--tag",
-            "-t",
-            metavar="TEMPLATE",
-            help="A tag template; may be repeated. Default: {version}, {major}.{minor}, latest.",
-        ),
-    ] = None
-    git_tag: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="The release. Default: the CI run's, or the highest at HEAD."
-        ),
-    ] = None
-    tag_prefix: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PREFIX", help="Stands before the version in git tags. Default: an optional v."
-        ),
-    ] = None
-    history: Annotated[
-        str | None,
-        typer.Option(
-            metavar="auto|local|remote",
-            help="Whose git tags count. Default: auto, the remote's too if there is one.",
-        ),
-    ] = None
-    remote: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The git remote to ask. Default: origin.")
-    ] = None
-    ignore: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="VERSION", help="A yanked version, which counts for no one; may be repeated."
-        ),
-    ] = None
-    config: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Configuration in place of releasetag.toml.")
-    ] = None
-    json: Json = False
-    quiet: Quiet = False
-    verbose: Verbose = False
+    Attributes:
+        path: a directory in the work tree.
+        settings: the options that are settings, by name; None or an empty list if not given.
+    """
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The options that are settings, by name."""
-        told = {"path", "json", "quiet", "verbose"}
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in told}
+    path: Path
+    settings: Mapping[str, Any]
+    json: bool
+    quiet: bool
+    verbose: bool
 
 
-def with_shared(command: Callable[..., int]) -> Callable[..., int]:
-    """Put the shared options in the place of a command's first parameter, for Typer to see.
+def with_options(name: str, command: Callable[..., int], *, has_path: bool) -> Callable[..., int]:
+    """Return a command as Typer wants it: with all its options as parameters.
 
     Args:
-        command: takes a `Shared` first, and its own options by keyword.
+        name: of the command, which selects its settings.
+        command: takes a `Shared` first, and options of its own by keyword.
     """
-    own = get_type_hints(command, include_extras=True)
-    shared = get_type_hints(Shared, include_extras=True)
-    _, *more = inspect.signature(command).parameters.values()
-    parameters = [
-        p.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=own[p.name]) for p in more
+    settings = [setting for setting in SETTINGS.values() if name in setting.commands]
+    own = _own_parameters(command)
+    shared = [_parameter("path", _PATH, None)] if has_path else []
+    reporting = [
+        _parameter(option, annotation, False)
+        for option, annotation in (("json", _JSON), ("quiet", _QUIET), ("verbose", _VERBOSE))
     ]
-    parameters += [
-        inspect.Parameter(
-            f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=shared[f.name]
-        )
-        for f in fields(Shared)
+    parameters = [
+        *own,
+        *shared,
+        *(_parameter(each.name, _option(each), None) for each in settings),
+        *reporting,
     ]
 
     def run(**given: Any) -> int:
-        first = Shared(**{f.name: given.pop(f.name) for f in fields(Shared)})
+        for parameter in [*own, *shared]:
+            _check(given[parameter.name], parameter)
+        values = {each.name: given.pop(each.name) for each in settings}
+        first = Shared(
+            Path(given.pop("path", None) or ""),
+            {name: _value(SETTINGS[name], value) for name, value in values.items()},
+            json=given.pop("json"),
+            quiet=given.pop("quiet"),
+            verbose=given.pop("verbose"),
+        )
+        if first.verbose:
+            from releasetag.cli.log import log_requests
+
+            log_requests()
         return command(first, **given)
 
     run.__name__, run.__doc__ = command.__name__, command.__doc__
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run
+
+
+def _own_parameters(command: Callable[..., int]) -> list[inspect.Parameter]:
+    hints = get_type_hints(command, include_extras=True)
+    _, *own = inspect.signature(command).parameters.values()
+    return [_parameter(each.name, hints[each.name], each.default) for each in own]
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )
+
+
+def _option(setting: Setting) -> Any:
+    names = [setting.option, setting.short] if setting.short else [setting.option]
+    match setting.kind:
+        case "flag":
+            kind: Any = bool | None
+        case "list" | "lines" | "map":
+            kind = list[str] | None
+        case _:
+            kind = str | None
+    return Annotated[
+        kind,
+        typer.Option(
+            *names,
+            metavar=setting.value_name or None,
+            help=setting.help,
+            rich_help_panel=setting.panel,
+        ),
+    ]
+
+
+def _value(setting: Setting, given: Any) -> Any:
+    """Return what an option sets: a flag the opposite of what is so without it."""
+    if setting.kind == "flag" and given is not None:
+        return not getattr(Settings, setting.name)
+    return given
+
+
+def _check(given: Any, parameter: inspect.Parameter) -> None:
+    """Refuse an empty string, for which a variable may be unset, and what no request can hold."""
+    info = get_args(parameter.annotation)[1]
+    is_argument = isinstance(info, ArgumentInfo)
+    name = info.metavar.strip("[]") if is_argument else f"--{parameter.name.replace('_', '-')}"
+    for text in given if isinstance(given, list) else [given]:
+        if isinstance(text, str):
+            if not text.strip():
+                raise UsageError(
+                    f"{name} is empty", "give it a value, or leave it out; a variable may be unset"
+                )
+            check_text(text, name, is_path=parameter.name == "path")

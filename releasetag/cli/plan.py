@@ -15,7 +15,7 @@ def plan(shared: Shared) -> int:
     from releasetag.report.formats import choose_format
     from releasetag.report.messages import Messages
 
-    tree, configuration = prepare(shared, {})
+    tree, configuration = prepare(shared)
     planned = plan_release(tree, configuration, os.environ, Messages(os.environ).warning)
     print(choose_format(json=shared.json, quiet=shared.quiet).format_plan(planned), end="")
     return 0

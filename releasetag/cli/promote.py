@@ -1,25 +1,36 @@
 """``releasetag promote``."""
 
 import os
-from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from releasetag.cli.options import Shared
-from releasetag.cli.prepare import component_of, history_of, prepare, registries
+from releasetag.cli.prepare import history_of, prepare
+from releasetag.config.schema import PUBLISHING
 
 
 def promote(
     shared: Shared,
+    *,
     version: Annotated[
         str, typer.Argument(metavar="VERSION", help="A published version, or a release's git tag.")
     ],
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tag",
+            "-t",
+            metavar="TAG",
+            help="A floating tag to move, by name or template; may be repeated. Default: all that"
+            " apply to the version.",
+        ),
+    ] = None,
     allow_downgrade: Annotated[
-        bool, typer.Option("--allow-downgrade", help="Move tags down: a rollback.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, change nothing.")
+        bool,
+        typer.Option(
+            "--allow-downgrade", help="Move tags down: a rollback.", rich_help_panel=PUBLISHING
+        ),
     ] = False,
 ) -> int:
     """Point floating tags at a published version, inside the registry.
@@ -27,40 +38,56 @@ def promote(
     All floating tags that apply to the version, or those that --tag picks. Nothing is built or
     pulled, and all platforms are kept.
     """
-    from releasetag.cli.interrupt import Stopped
+    from releasetag.cli.signals import Stopped
     from releasetag.errors import InterruptError, ReleasetagError
-    from releasetag.floating import Published
+    from releasetag.image import open_tools
+    from releasetag.plan import release_of
     from releasetag.promote import plan_promotion, promote_release
+    from releasetag.reference import Reference
     from releasetag.report.formats import choose_format
     from releasetag.report.messages import Messages
     from releasetag.report.record import PromoteResult
+    from releasetag.tagging import TagResult
 
-    picks = tuple(shared.tags or ())
-    tree, configuration = prepare(replace(shared, tags=None), {})
-    settings, wanted = component_of(configuration, version)
+    tree, configuration = prepare(shared)
+    settings, wanted = configuration.component_of(version)
     messages = Messages(os.environ)
-    history = history_of(tree, settings, messages.warning)
-    release = next(
-        (known for known in history if str(known.version) == str(wanted.version)), wanted
-    )
-    done: list[Published] = []
+    done: dict[Reference, TagResult] = {}
     failure: ReleasetagError | None = None
-    with registries(os.environ) as client:
-        moves = plan_promotion(
-            client, settings, release, history, picks=picks, allow_downgrade=allow_downgrade
+
+    def report(result: TagResult) -> None:
+        done[result.reference] = result
+
+    history = history_of(tree, settings, messages.warning)
+    release = release_of(wanted, history)
+    with open_tools(os.environ, settings.insecure_registries) as tools:
+        plan = plan_promotion(
+            tools.registries,
+            settings,
+            release,
+            history,
+            warn=messages.warning,
+            picks=tuple(tag or ()),
+            allow_downgrade=allow_downgrade,
         )
         try:
-            if not dry_run:
+            if not settings.dry_run:
                 promote_release(
-                    client, settings, release, moves, done.append, allow_downgrade=allow_downgrade
+                    tools.registries,
+                    settings,
+                    plan,
+                    lambda: history_of(tree, settings, lambda _: None),
+                    report=report,
+                    warn=messages.warning,
+                    allow_downgrade=allow_downgrade,
                 )
         except ReleasetagError as error:
             failure = error
         except Stopped as stop:
-            said = "what was moved is listed above" if done else "nothing was moved"
+            what = "what was moved is listed above" if done else "nothing was moved"
             hint = "run again: it goes on where this stopped"
-            failure = InterruptError(f"interrupted: {said}", hint, stop.signal_number)
-    result = PromoteResult(release, moves, tuple(done), failure)
+            failure = InterruptError(f"interrupted: {what}", hint, stop.signal_number)
+    result = PromoteResult(plan, tuple(done.values()), failure)
     print(choose_format(json=shared.json, quiet=shared.quiet).format_promote(result), end="")
     if failure is not None:
         messages.error(failure)

@@ -1,26 +1,39 @@
 """``releasetag verify``."""
 
 import os
+from typing import Annotated
+
+import typer
 
 from releasetag.cli.options import Shared
-from releasetag.cli.prepare import components, history_of, prepare, registries
+from releasetag.cli.prepare import history_of, prepare
 
 
-def verify(shared: Shared) -> int:
+def verify(
+    shared: Shared,
+    *,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail if the newest release is not published.")
+    ] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Look for every manifest and blob of every image.")
+    ] = False,
+) -> int:
     """Compare what the registries serve with the git tags.
 
     Exit code 1 if a floating tag does not name the image that it should.
     """
+    from releasetag.image import open_tools
     from releasetag.report.formats import choose_format
     from releasetag.report.messages import Messages
     from releasetag.verify import VerifiedRepository, verify_repositories
 
-    tree, configuration = prepare(shared, {})
+    tree, configuration = prepare(shared)
     messages = Messages(os.environ)
     verified: list[VerifiedRepository] = []
-    with registries(os.environ) as client:
-        for settings in components(configuration):
-            history = history_of(tree, settings, messages.warning)
-            verified += verify_repositories(client, settings, history)
+    for settings in configuration.publishable():
+        history = history_of(tree, settings, messages.warning)
+        with open_tools(os.environ, settings.insecure_registries) as tools:
+            verified += verify_repositories(tools.registries, settings, history, deep=deep)
     print(choose_format(json=shared.json, quiet=shared.quiet).format_verify(verified), end="")
-    return 1 if any(repository.drifts for repository in verified) else 0
+    return 1 if any(repository.has_drift(strict=strict) for repository in verified) else 0

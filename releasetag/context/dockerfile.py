@@ -1,26 +1,27 @@
-"""What has to be known of a Dockerfile before it is built: its own labels and its base images.
+"""Read from a Dockerfile what has to be known before it is built: its labels and base images.
 
-The engine reads the Dockerfile; this does not check it. Source: the Dockerfile reference, sections
+The builder checks the Dockerfile, this does not. Source: the Dockerfile reference, sections
 "Parser directives", "Here-documents", ARG, FROM and LABEL, and where that is silent the parser of
 github.com/moby/buildkit (``frontend/dockerfile/parser``).
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from releasetag.json_text import InvalidJsonError, parse_json
+
 _DIRECTIVE = re.compile(r"#\s*(syntax|escape|check)\s*=\s*(\S.*)", re.IGNORECASE)
-_HEREDOC = re.compile(r"\d*<<(-?)\s*([^<]+)")
+_HEREDOC = re.compile(r"\d*<<(-?)\s*+([^<]+)")
 _WITH_HEREDOCS = frozenset({"ADD", "COPY", "RUN"})
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?:(:?)([-+?])([^{}]*))?\})")
-# The builder's own, which depend on the platform.
+# Predefined by the builder; they depend on the platform.
 _AUTOMATIC = re.compile(r"(?:BUILD|TARGET)(?:PLATFORM|OS|OSVERSION|ARCH|VARIANT)")
 
 
 @dataclass
 class _Stage:
-    """A stage of the build; ``labels`` and ``variables`` include those of the stage it is from."""
+    """A build stage; ``labels`` and ``variables`` include those of the stage it is based on."""
 
     base: str
     name: str
@@ -33,12 +34,11 @@ class _Stage:
 def own_labels(
     dockerfile: str, target: str | None, build_args: Mapping[str, str | None] | None = None
 ) -> frozenset[str]:
-    """The keys of the labels that the built stage sets, itself or through the stages it is from.
+    """The keys of the labels of the built stage and of the stages that it is based on.
 
     Args:
-        dockerfile: its text.
         target: the stage that is built, by name or number; None is the last one.
-        build_args: what is given in place of the Dockerfile's defaults.
+        build_args: values that override the Dockerfile's defaults.
     """
     stages = _stages(dockerfile, build_args or {})
     by_name = {str(number): stage for number, stage in enumerate(stages)}
@@ -48,7 +48,7 @@ def own_labels(
 
 
 def base_images(dockerfile: str, build_args: Mapping[str, str | None] | None = None) -> list[str]:
-    """The images that stages are from or copy from, but for those that depend on the platform."""
+    """The images that stages are based on or copy from, without platform-dependent names."""
     stages = _stages(dockerfile, build_args or {})
     names = {stage.name for stage in stages}
     images = [stage.base for stage in stages if not stage.is_from_stage]
@@ -90,7 +90,7 @@ def _stages(dockerfile: str, build_args: Mapping[str, str | None]) -> list[_Stag
 
 
 def _pairs(rest: str, escape: str, *, has_old_form: bool) -> list[tuple[str, str | None]]:
-    """The ``KEY=VALUE`` pairs of ARG, ENV and LABEL, without their quotes."""
+    """Parse the ``KEY=VALUE`` pairs of ARG, ENV and LABEL, without their quotes."""
     words = _words(rest, escape) or rest.split()
     if has_old_form and len(words) > 1 and "=" not in words[0]:  # LABEL key some words
         return [(_unquoted(words[0], escape), rest.partition(words[0])[2].strip())]
@@ -102,9 +102,9 @@ def _pairs(rest: str, escape: str, *, has_old_form: bool) -> list[tuple[str, str
 
 
 def _words(text: str, escape: str) -> list[str]:
-    """Words as a shell has them, with their quotes; none if a quote is not closed."""
+    """Split into words as a shell does, keeping quotes; none if a quote is not closed."""
     e = re.escape(escape)
-    # Blanks between << and its word are the word's.
+    # Blanks between << and its word belong to the word.
     word = rf"""(?:<<[ \t]*|[^\s"'{e}]|{e}.|"(?:[^"{e}]|{e}.)*"|'[^']*')+"""
     return [] if re.sub(word, "", text).strip(f" \t{escape}") else re.findall(word, text)
 
@@ -122,7 +122,7 @@ def _unquoted(word: str, escape: str) -> str:
 
 
 def _expanded(text: str, values: Mapping[str, str]) -> str:
-    """The text with its variables' values; what has none is empty, if it is not the builder's."""
+    """Expand variables; one without a value is empty, unless the builder predefines it."""
 
     def value(match: re.Match[str]) -> str:
         short, long, colon, operator, other = match.groups()
@@ -144,7 +144,7 @@ def _lines(dockerfile: str) -> list[str]:
 
 
 def _escape(lines: list[str]) -> str:
-    """The escape character, from a directive among those at the very top."""
+    """The escape character, which a directive at the very top may set."""
     for line in lines:
         directive = _DIRECTIVE.fullmatch(line.strip())
         if directive is None:
@@ -155,8 +155,8 @@ def _escape(lines: list[str]) -> str:
 
 
 def _instructions(lines: list[str], escape: str) -> Iterator[tuple[str, str]]:
-    """Instructions in upper case and what stands behind them, continued lines joined."""
-    # Doubled, it is a character and continues nothing.
+    """Yield instructions in upper case with their arguments, continued lines joined."""
+    # A doubled escape character is an ordinary one, and continues nothing.
     continued = re.compile(r"(^|[^E])E[ \t]*$".replace("E", re.escape(escape)))
     remaining = iter(lines)
     for line in remaining:
@@ -178,7 +178,7 @@ def _instructions(lines: list[str], escape: str) -> Iterator[tuple[str, str]]:
 
 
 def _heredocs(instruction: str, rest: str) -> Iterator[tuple[str, bool]]:
-    """The lines that end an instruction's here-documents, and whether tabs may stand before."""
+    """Yield the lines that end the here-documents, and whether tabs may precede them."""
     if instruction == "ONBUILD":
         instruction, rest = (*rest.split(maxsplit=1), "", "")[:2]
     if instruction.upper() not in _WITH_HEREDOCS or "<<" not in rest or _is_json(rest):
@@ -191,6 +191,6 @@ def _heredocs(instruction: str, rest: str) -> Iterator[tuple[str, bool]]:
 
 def _is_json(rest: str) -> bool:
     try:
-        return isinstance(json.loads(re.sub(r"^(--\S+\s+)+", "", rest)), list)
-    except (ValueError, RecursionError):
+        return isinstance(parse_json(re.sub(r"^(--\S+\s+)+", "", rest)), list)
+    except InvalidJsonError:
         return False

@@ -13,10 +13,10 @@ from releasetag.context.tree import (
     IGNORE_FILE,
     BuildContext,
     link_target,
-    lost,
-    on_disk,
     read_capability,
+    read_error,
     read_file,
+    to_path,
     walk,
 )
 
@@ -26,12 +26,12 @@ _BLOCK = tarfile.BLOCKSIZE
 
 
 def archive(context: BuildContext, mtime: int) -> Iterator[bytes]:
-    """The context as a PAX tar stream, in chunks of at most 1 MiB.
+    """Archive a context as a PAX tar stream, in chunks of at most 1 MiB.
 
-    Files belong to uid and gid 0, keep their mode (git records the executable bit of it, the
-    umask at checkout gives the rest), and come in the order of their names. Sockets are left
-    out; hard links are sent as separate files. An ignored directory is sent if something in it
-    is not ignored, so that it keeps its mode.
+    Files belong to uid and gid 0, keep their mode (git records its executable bit, the umask at
+    checkout sets the rest), and are ordered by name. Sockets are omitted; hard links are separate
+    files. An ignored directory is included if something in it is not ignored, so that it keeps its
+    mode.
 
     A Dockerfile that is outside the context or ignored is added under a reserved name, and named
     in the archive's ``.dockerignore``: the classic builder removes it once it is read, as it does
@@ -43,14 +43,14 @@ def archive(context: BuildContext, mtime: int) -> Iterator[bytes]:
 
     Raises:
         UsageError: a file or directory cannot be read.
-        BuildError: a file changed while it was being read. The stream ends without an end marker
-            in both cases, so that no engine can take it for a whole one.
+        BuildError: a file changed while it was being read. In both cases the stream has no end
+            marker, so that no engine can take it for complete.
     """
     return _chunks(_pieces(context, mtime))
 
 
 def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in chunks of at most 1 MiB, so that small files do not go one by one."""
+    """Join pieces to chunks of at most 1 MiB, so that small files share one."""
     chunk = bytearray()
     for piece in pieces:
         if len(chunk) + len(piece) > _CHUNK:
@@ -61,31 +61,31 @@ def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _pieces(context: BuildContext, mtime: int) -> Iterator[bytes]:
-    """The entries of the archive, and the two zero blocks at its end."""
-    hide = context.added is not None
+    """Yield the entries of the archive, and the two zero blocks at its end."""
+    hides_dockerfile = context.injected is not None
     ignore_file, ignore_mode = IGNORE_FILE.encode(), 0o600  # as Docker's client writes it
     for name, status in walk(context):
-        if hide and name == IGNORE_FILE and not stat.S_ISDIR(status.st_mode):
+        if hides_dockerfile and name == IGNORE_FILE and not stat.S_ISDIR(status.st_mode):
             ignore_file, ignore_mode = _read_ignore_file(context.root), status.st_mode
         else:
             yield from _entry(context.root, name, status, mtime)
-    if context.added is not None:
+    if context.injected is not None:
         ignore_file += f"\n{context.dockerfile_name}\n".encode()
-        yield from _added(IGNORE_FILE, ignore_file, ignore_mode, mtime)
-        yield from _added(context.dockerfile_name, context.added, 0o600, mtime)
+        yield from _injected(IGNORE_FILE, ignore_file, ignore_mode, mtime)
+        yield from _injected(context.dockerfile_name, context.injected, 0o600, mtime)
     yield bytes(2 * _BLOCK)
 
 
 def _read_ignore_file(root: Path) -> bytes:
-    """The content of ``.dockerignore``, to add to."""
+    """Read ``.dockerignore``, to add a line to it."""
     try:
         return (root / IGNORE_FILE).read_bytes()
     except OSError as error:
-        raise lost(IGNORE_FILE, error) from error
+        raise read_error(IGNORE_FILE, error) from error
 
 
-def _added(name: str, content: bytes, mode: int, mtime: int) -> Iterator[bytes]:
-    """A file that is not on the disk like that."""
+def _injected(name: str, content: bytes, mode: int, mtime: int) -> Iterator[bytes]:
+    """Yield the entry of a file that is not on the disk, or has other content there."""
     info = tarfile.TarInfo(name)
     info.mode, info.mtime, info.size = stat.S_IMODE(mode), mtime, len(content)
     yield _header(info)
@@ -95,15 +95,15 @@ def _added(name: str, content: bytes, mode: int, mtime: int) -> Iterator[bytes]:
 
 
 def _entry(root: Path, name: str, status: os.stat_result, mtime: int) -> Iterator[bytes]:
-    """The header of a file, and what is in it."""
+    """Yield the entry of a file: its header, and its content."""
     info = tarfile.TarInfo(name)
-    # One time for all: a checkout gives every file the time at which it was checked out, and the
-    # layer that COPY makes of it would have another digest each time.
+    # A checkout sets every file's time to its own, and the layer that COPY makes of it would have
+    # another digest each time.
     info.mtime = mtime
     info.mode = stat.S_IMODE(status.st_mode)
     kind = stat.S_IFMT(status.st_mode)
     if kind == stat.S_IFREG:
-        yield from _file(info, on_disk(root, name), status)
+        yield from _file(info, to_path(root, name), status)
         return
     if kind == stat.S_IFSOCK:
         return
@@ -111,7 +111,7 @@ def _entry(root: Path, name: str, status: os.stat_result, mtime: int) -> Iterato
         info.type = tarfile.DIRTYPE
     elif kind == stat.S_IFLNK:
         info.type = tarfile.SYMTYPE
-        info.linkname = link_target(on_disk(root, name), name)
+        info.linkname = link_target(to_path(root, name), name)
     elif kind == stat.S_IFIFO:
         info.type = tarfile.FIFOTYPE
     else:
@@ -121,7 +121,7 @@ def _entry(root: Path, name: str, status: os.stat_result, mtime: int) -> Iterato
 
 
 def _file(info: tarfile.TarInfo, path: Path, status: os.stat_result) -> Iterator[bytes]:
-    """A regular file, of the size that it had in the walk."""
+    """Yield the entry of a regular file, of the size that it had in the walk."""
     info.size = status.st_size
     if capability := read_capability(path):
         value = capability.decode("utf-8", "surrogateescape")
@@ -132,5 +132,5 @@ def _file(info: tarfile.TarInfo, path: Path, status: os.stat_result) -> Iterator
 
 
 def _header(info: tarfile.TarInfo) -> bytes:
-    """The blocks before the content: a PAX record for what the old header cannot hold."""
+    """The blocks before the content; a PAX record holds what the old header cannot."""
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")

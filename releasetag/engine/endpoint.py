@@ -1,12 +1,12 @@
-"""Where the Docker Engine may be: DOCKER_HOST, the docker context, the usual sockets.
+"""Find the Docker Engine: DOCKER_HOST, the docker context, the default sockets.
 
-The SDK's ContextAPI is not used: it reads ``os.environ`` and HOME by itself, takes a context that
-does not exist for the default one, and drops TLS material that is not all of CA, certificate and
+The SDK's ContextAPI is not used: it reads ``os.environ`` and HOME by itself, treats a context that
+does not exist as the default one, and drops TLS material unless it is all of CA, certificate and
 key. The store is two small files, described in the docker command's ``cli/context/store``.
 """
 
 import hashlib
-import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +14,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from releasetag.errors import EngineError
+from releasetag.json_text import InvalidJsonError, parse_json
 
 
 @dataclass(frozen=True)
 class Tls:
-    """TLS material: paths of PEM files. Without ``verify`` any certificate is taken."""
+    """TLS material: paths of PEM files. Without ``verify`` any certificate is accepted."""
 
     ca: Path | None
     cert: Path | None
@@ -28,12 +29,12 @@ class Tls:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A place where an engine may listen.
+    """An address where an engine may listen.
 
     Attributes:
         address: ``unix:///path``, ``tcp://host:port`` or ``ssh://[user@]host[:port][/socket]``.
         named_by: for messages: ``DOCKER_HOST``, ``the docker context 'x'`` or ``default``.
-        tls: for tcp alone.
+        tls: for tcp only.
     """
 
     address: str
@@ -42,10 +43,10 @@ class Endpoint:
 
 
 def endpoints(environ: Mapping[str, str]) -> tuple[Endpoint, ...]:
-    """The endpoints to try, in that order; one alone where the user named it.
+    """The endpoints to try, in order; only one if the user names it.
 
     Raises:
-        EngineError: DOCKER_HOST is not an address, or the context is unknown or damaged.
+        EngineError: DOCKER_HOST is no address, or the context is unknown or damaged.
     """
     folder = config_folder(environ)
     if host := environ.get("DOCKER_HOST", "").strip():
@@ -53,18 +54,18 @@ def endpoints(environ: Mapping[str, str]) -> tuple[Endpoint, ...]:
     name = environ.get("DOCKER_CONTEXT") or _current_context(folder)
     if name and name != "default":
         return (_checked(_from_context(folder, name)),)
-    return tuple(Endpoint(f"unix://{path}", "default") for path in _usual_sockets(environ))
+    return tuple(Endpoint(f"unix://{path}", "default") for path in _default_sockets(environ))
 
 
 def config_folder(environ: Mapping[str, str]) -> Path:
-    """The folder of the docker command's ``config.json``."""
+    """Return the folder of the docker command's ``config.json``."""
     if folder := environ.get("DOCKER_CONFIG"):
         return Path(folder)
     return Path(environ.get("HOME") or "/", ".docker")
 
 
-def _usual_sockets(environ: Mapping[str, str]) -> list[Path]:
-    """Docker before Podman, and root's Docker before rootless, as the docker command has it."""
+def _default_sockets(environ: Mapping[str, str]) -> list[Path]:
+    """The sockets of Docker, then Podman; root's Docker before rootless, as the docker command."""
     paths = [Path("/var/run/docker.sock")]
     runtime = environ.get("XDG_RUNTIME_DIR")
     if runtime:
@@ -78,7 +79,8 @@ def _usual_sockets(environ: Mapping[str, str]) -> list[Path]:
 
 
 def _tls_from_environment(environ: Mapping[str, str], folder: Path) -> Tls | None:
-    """An empty DOCKER_TLS_VERIFY means no; a certificate path alone means TLS, unverified."""
+    """TLS by the environment: unverified where there is a certificate path alone."""
+    # An empty DOCKER_TLS_VERIFY means no.
     verify = bool(environ.get("DOCKER_TLS_VERIFY"))
     path = environ.get("DOCKER_CERT_PATH")
     if not verify and not path:
@@ -96,10 +98,10 @@ def _tls_from_folder(folder: Path, *, verify: bool) -> Tls:
 
 def _current_context(folder: Path) -> str:
     try:
-        config = json.loads((folder / "config.json").read_bytes())
-    except (OSError, ValueError):
-        # The docker command goes on without a config file as well; who needs one for
-        # credentials says so then.
+        config = parse_json((folder / "config.json").read_bytes())
+    except (OSError, InvalidJsonError):
+        # The docker command goes on without a config file as well, and whoever needs it for
+        # credentials raises an error.
         return ""
     current = config.get("currentContext") if isinstance(config, dict) else None
     return current if isinstance(current, str) else ""
@@ -107,9 +109,9 @@ def _current_context(folder: Path) -> str:
 
 def _from_context(folder: Path, name: str) -> Endpoint:
     # A context is stored under the SHA-256 of its name.
-    identity = hashlib.sha256(name.encode()).hexdigest()
+    identity = hashlib.sha256(os.fsencode(name)).hexdigest()
     try:
-        meta = json.loads((folder / "contexts/meta" / identity / "meta.json").read_bytes())
+        meta: Any = parse_json((folder / "contexts/meta" / identity / "meta.json").read_bytes())
         docker: dict[str, Any] = meta["Endpoints"]["docker"]
         address = str(docker["Host"])
     except FileNotFoundError:
@@ -118,11 +120,12 @@ def _from_context(folder: Path, name: str) -> Endpoint:
             f"there is no docker context {name!r}",
             f"the contexts here are: {known}; set DOCKER_CONTEXT or run docker context use",
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EngineError(
-            f"the docker context {name!r} cannot be read: {type(error).__name__}",
-            f"create it anew with docker context create, or choose another (in {folder})",
-        ) from error
+    except OSError as error:
+        raise _context_error(folder, name, str(error.strerror)) from error
+    except InvalidJsonError as error:
+        raise _context_error(folder, name, f"its file {error}") from error
+    except (KeyError, TypeError):
+        raise _context_error(folder, name, "its file names no engine") from None
     named_by = f"the docker context {name!r}"
     material = folder / "contexts/tls" / identity / "docker"
     skip = bool(docker.get("SkipTLSVerify"))
@@ -131,39 +134,47 @@ def _from_context(folder: Path, name: str) -> Endpoint:
     return Endpoint(address, named_by, _tls_from_folder(material, verify=not skip))
 
 
+def _context_error(folder: Path, name: str, reason: str) -> EngineError:
+    return EngineError(
+        f"the docker context {name!r} cannot be read: {reason}",
+        f"create it anew with docker context create, or choose another (in {folder})",
+    )
+
+
 def _known_contexts(folder: Path) -> list[str]:
     names = []
     for path in folder.glob("contexts/meta/*/meta.json"):
         try:
-            names.append(str(json.loads(path.read_bytes())["Name"]))
-        except (OSError, ValueError, KeyError, TypeError):
+            meta: Any = parse_json(path.read_bytes())
+            names.append(str(meta["Name"]))
+        except (OSError, InvalidJsonError, KeyError, TypeError):
             continue
     return ["default", *sorted(names)]
 
 
 def _checked(endpoint: Endpoint) -> Endpoint:
-    """The endpoint, if its address is one that can be dialled."""
+    """Check an endpoint's address, and add the default port."""
     try:
         parts = urlsplit(endpoint.address)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        raise _not_an_address(endpoint) from None
+        raise _address_error(endpoint) from None
     is_tcp = parts.scheme in {"tcp", "http", "https"}
     is_ssh = parts.scheme == "ssh" and not host.startswith("-")
     fits = parts.path if parts.scheme == "unix" else host if is_tcp or is_ssh else ""
-    if not fits or parts.password:
-        raise _not_an_address(endpoint)
+    if not fits or parts.password or "\0" in endpoint.address:
+        raise _address_error(endpoint)
     if not is_tcp:
         return endpoint
     tls = endpoint.tls
     if parts.scheme == "https" and tls is None:
         tls = Tls(None, None, None, verify=True)
-    # Docker's ports at the Internet Assigned Numbers Authority.
+    # Docker's ports as registered with the Internet Assigned Numbers Authority.
     netloc = parts.netloc if port else f"{parts.netloc}:{2376 if tls else 2375}"
     return replace(endpoint, address=f"tcp://{netloc}", tls=tls)
 
 
-def _not_an_address(endpoint: Endpoint) -> EngineError:
+def _address_error(endpoint: Endpoint) -> EngineError:
     # Not repeated: an address may hold a password.
     return EngineError(
         f"{endpoint.named_by} does not hold an address of a Docker Engine",

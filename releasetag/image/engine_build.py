@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from releasetag.context.tree import BuildContext
     from releasetag.engine.build import BuildOptions
-    from releasetag.engine.buildkit.session import Secret
+    from releasetag.engine.buildkit.secrets import Secret
     from releasetag.events import BuildEvent
 
 
@@ -52,14 +52,14 @@ class BuiltImage(ImageSource):
             self._context,
             self.options(platform),
             mtime=self._commit_time,
-            find_credentials=self.tools.find_credentials,
+            credentials=self.tools.credentials,
             progress=progress,
         )
 
     def options(self, platform: str | None) -> "BuildOptions":
         """What the settings ask of a build."""
         from releasetag.engine.build import BuildOptions
-        from releasetag.engine.buildkit.session import parse_ssh
+        from releasetag.engine.buildkit.secrets import parse_ssh
 
         settings = self.plan.settings
         return BuildOptions(
@@ -118,6 +118,6 @@ class BuiltImage(ImageSource):
         texts = self.plan.settings.secrets
         if not texts:
             return []
-        from releasetag.engine.buildkit.session import parse_secret
+        from releasetag.engine.buildkit.secrets import parse_secret
 
         return [parse_secret(text, self.tools.environ) for text in texts]

@@ -1,8 +1,8 @@
 """An image that exists, in the engine or in a registry, and a container made into one."""
 
 from releasetag.errors import AuthError, PushError, UsageError
-from releasetag.floating import Served
 from releasetag.image.source import ImageSource
+from releasetag.published import PublishedImage
 from releasetag.reference import Reference, parse_reference
 
 
@@ -55,11 +55,14 @@ class ExistingImage(ImageSource):
                     return pulled
         return None
 
-    def is_same(self, there: Served) -> bool:
-        """By digest, or where the engine has the image by what its store takes for the ID."""
+    def is_release(self, image: PublishedImage) -> bool:
+        """Whether a published image is the given one, whatever its labels say.
+
+        By digest, or where the engine has the image by what its store takes for the image ID.
+        """
         if self.origin is not None:
-            return there.digest == self.origin.digest
-        return self._image_id in there.digests
+            return image.digest == self.origin.digest
+        return self._image_id in image.digests
 
     def _make(self) -> str:
         return self._image_id  # the engine has it already

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from releasetag.errors import BuildError, ConflictError
-from releasetag.floating import served
 from releasetag.image.engine_build import BuiltImage
 from releasetag.parallel import side_by_side
+from releasetag.published import inspect_image
 from releasetag.reference import Reference, Repository
 from releasetag.registry import Manifest
 
@@ -98,7 +98,7 @@ class PlatformImages(BuiltImage):
         if image.origin is not None:
             registries.copy(image.origin, repository)
             digest = image.origin.digest
-            manifest = registries.manifest(repository.at(digest))
+            manifest = registries.settled_manifest(repository.at(digest))
             if manifest is not None and registries.digest(reference) != digest:
                 registries.put_manifest(reference, manifest)
         else:
@@ -106,7 +106,7 @@ class PlatformImages(BuiltImage):
 
             images.tag(self.engine, image.image_id, reference)
             digest = super().push(reference)
-            manifest = registries.manifest(repository.at(digest))
+            manifest = registries.settled_manifest(repository.at(digest))
         if manifest is None:
             raise ConflictError(
                 f"{reference} was pushed as {digest} and is not there",
@@ -124,13 +124,13 @@ class PlatformImages(BuiltImage):
             return None
         for repository in self.plan.repositories:
             reference = repository.tagged(self._tag_name(platform))
-            there = served(self.tools.registries, reference)
-            if there is None:
+            image = inspect_image(self.tools.registries, reference, denied_is_absent=True)
+            if image is None:
                 continue
-            if there.revision == self.plan.release.revision:
-                return repository.at(there.digest)
+            if image.is_of(self.plan.release):
+                return repository.at(image.digest)
             raise ConflictError(
-                f"{reference} is published already, from another commit",
+                f"{reference} is published already, from another commit or version",
                 "publish a new version, or replace this one with --overwrite",
             )
         return None

@@ -2,17 +2,18 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 from releasetag import labels
-from releasetag.credentials import Credentials, find_credentials
+from releasetag.credentials import CredentialStore
 from releasetag.errors import EngineError
-from releasetag.floating import Served
 from releasetag.history import WorkTree, commit_time, origin_url
 from releasetag.plan import Plan
+from releasetag.published import PublishedImage
 from releasetag.reference import Reference
 from releasetag.registry import Registries
 
@@ -44,22 +45,29 @@ class Tools:
     Attributes:
         connect: finds the engine; called once, when it is needed.
         registries: the registries' client.
-        find_credentials: who we are at a registry, for the engine.
+        credentials: of registries, for the engine.
         environ: the environment, for secrets, build arguments and gates.
         clock: seconds, only ever compared.
     """
 
     connect: "Callable[[], Engine]"
     registries: Registries
-    find_credentials: Callable[[str], Credentials | None]
+    credentials: CredentialStore
     environ: Mapping[str, str]
     clock: Callable[[], float]
 
 
 @contextmanager
-def open_tools(environ: Mapping[str, str]) -> "Iterator[Tools]":
-    """The tools that the environment gives: its engine, and the credentials that docker has."""
+def open_tools(
+    environ: Mapping[str, str], insecure_registries: Collection[str] = ()
+) -> "Iterator[Tools]":
+    """Open what the environment gives: its engine, its registries, and docker's credentials.
 
+    Args:
+        insecure_registries: besides those that the engine lists.
+    """
+
+    @cache
     def connect() -> "Engine":
         from releasetag.engine.connect import connect
 
@@ -67,12 +75,24 @@ def open_tools(environ: Mapping[str, str]) -> "Iterator[Tools]":
         opened.callback(engine.client.close)
         return engine
 
-    def find(registry: str) -> Credentials | None:
-        return find_credentials(registry, environ)
+    def find_insecure() -> Collection[str]:
+        from releasetag.engine import info
 
+        with suppress(EngineError):  # there is none, or not one that answers
+            return info.insecure_registries(connect())
+        return ()
+
+    credentials = CredentialStore(environ)
     with ExitStack() as opened:
-        registries = opened.enter_context(Registries(find, environ))
-        yield Tools(connect, registries, find, environ, time.monotonic)
+        registries = opened.enter_context(
+            Registries(
+                credentials.find,
+                environ,
+                insecure=insecure_registries,
+                find_insecure=find_insecure,
+            )
+        )
+        yield Tools(connect, registries, credentials, environ, time.monotonic)
 
 
 class ImageSource(ABC):
@@ -122,9 +142,9 @@ class ImageSource(ABC):
         if self.engine_error is not None:
             raise self.engine_error
 
-    def is_same(self, there: Served) -> bool:  # noqa: ARG002 (what is built now is never it)
-        """Whether what a repository serves is the image that was given."""
-        return False
+    def is_release(self, image: PublishedImage) -> bool:
+        """Whether a published image is the one of this release."""
+        return image.is_of(self.plan.release)
 
     def make(self) -> str:
         """Make the image, and tag it in the engine with the exact tags.
@@ -157,7 +177,7 @@ class ImageSource(ABC):
         """Push one of the exact tags by the engine; gives the digest that the registry has."""
         from releasetag.engine import images
 
-        credentials = self.tools.find_credentials(reference.repository.registry)
+        credentials = self.tools.credentials.find(reference.repository.registry)
         return images.push(self.engine, reference, credentials, self.report.pushing)
 
     @property

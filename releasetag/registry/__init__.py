@@ -1,6 +1,7 @@
-"""All that is said to a registry's HTTP API: Registry HTTP API V2, OCI Distribution 1.1."""
+"""A registry's HTTP API: Registry HTTP API V2, OCI Distribution 1.1."""
 
+from releasetag.registry.errors import BrokenImageError
 from releasetag.registry.image import Descriptor, ImageConfig, Manifest
 from releasetag.registry.registries import Registries
 
-__all__ = ["Descriptor", "ImageConfig", "Manifest", "Registries"]
+__all__ = ["BrokenImageError", "Descriptor", "ImageConfig", "Manifest", "Registries"]

@@ -1,19 +1,19 @@
-"""What is in a manifest, an index and an image configuration. Pure.
+"""Manifests, indexes and image configurations as values. Pure.
 
 Source: OCI Image 1.1 (descriptor, manifest, image index, config); Docker's Image Manifest Version
 2, Schema 2, which has the same fields.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from releasetag.errors import PushError
+from releasetag.json_text import InvalidJsonError, parse_json
 from releasetag.reference import is_digest
+from releasetag.registry.errors import BrokenImageError
 from releasetag.text import printable
 
 IMAGE_TYPES = (
@@ -28,7 +28,7 @@ INDEX_TYPES = (
 
 @dataclass(frozen=True)
 class Descriptor:
-    """What a manifest says of something that it needs.
+    """A manifest's reference to content by digest.
 
     Attributes:
         media_type, digest: of the content.
@@ -45,7 +45,7 @@ class Descriptor:
 
     @property
     def is_manifest(self) -> bool:
-        """Whether it is a manifest or an index, and so not a blob."""
+        """Whether it is a manifest or an index, not a blob."""
         return self.media_type in IMAGE_TYPES + INDEX_TYPES
 
     @property
@@ -55,13 +55,13 @@ class Descriptor:
 
     @property
     def is_attestation(self) -> bool:
-        """Whether it is not an image but what BuildKit says of one beside it in an index."""
+        """Whether it is BuildKit's attestation of an image beside it in an index."""
         return self.platform == "unknown/unknown" or "vnd.docker.reference.type" in self.annotations
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A manifest or an index: the very bytes, from which its digest comes.
+    """A manifest or an index: its exact bytes, of which the digest is.
 
     Attributes:
         media_type: of the content.
@@ -78,27 +78,37 @@ class Manifest:
 
     @property
     def is_index(self) -> bool:
-        """Whether it names manifests, one for each platform, and not layers."""
+        """Whether it is an index: of manifests, one for each platform."""
         return self.media_type in INDEX_TYPES
 
     @property
     def children(self) -> tuple[Descriptor, ...]:
-        """Of an index: the manifests that it names.
-
-        Raises:
-            PushError: it is no index as the specification has it.
-        """
+        """The manifests in an index. Raises BrokenImageError if it is malformed."""
         return self._descriptors("manifests")
 
     @property
     def config(self) -> Descriptor:
-        """Of an image: its configuration. Raises PushError as ``children``."""
+        """The configuration of an image. Raises BrokenImageError as ``children``."""
         return self._descriptor(self._parsed.get("config"))
 
     @property
     def layers(self) -> tuple[Descriptor, ...]:
-        """Of an image: its layers, from the base up. Raises PushError as ``children``."""
+        """The layers of an image, the base first. Raises BrokenImageError as ``children``."""
         return self._descriptors("layers")
+
+    @property
+    def dependencies(self) -> tuple[Descriptor, ...]:
+        """What its repository has to have: children, or configuration and layers.
+
+        Raises BrokenImageError as ``children``.
+        """
+        found = self.children if self.is_index else (self.config, *self.layers)
+        return tuple(descriptor for descriptor in found if not descriptor.is_foreign)
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        """The annotations of the manifest or index itself, untrusted."""
+        return strings(self._parsed.get("annotations"))
 
     @cached_property
     def _parsed(self) -> dict[str, Any]:
@@ -107,61 +117,63 @@ class Manifest:
     def _descriptors(self, name: str) -> tuple[Descriptor, ...]:
         found = self._parsed.get(name)
         if not isinstance(found, list):
-            raise self._malformed()
+            raise self._malformed_error()
         return tuple(self._descriptor(item) for item in found)
 
     def _descriptor(self, item: object) -> Descriptor:
         if not isinstance(item, dict):
-            raise self._malformed()
+            raise self._malformed_error()
         media_type, digest, size = (item.get(key) for key in ("mediaType", "digest", "size"))
-        if not isinstance(media_type, str) or not isinstance(size, int) or size < 0:
-            raise self._malformed()
+        if not isinstance(media_type, str) or type(size) is not int or size < 0:
+            raise self._malformed_error()
         # The digest goes into a URL.
         if not isinstance(digest, str) or not is_digest(digest):
-            raise self._malformed()
+            raise self._malformed_error()
         platform = strings(item.get("platform"))
         named = (
             "/".join(platform.get(key, "") for key in ("os", "architecture")) if platform else ""
         )
         return Descriptor(media_type, digest, size, named, strings(item.get("annotations")))
 
-    def _malformed(self) -> PushError:
-        return PushError(
-            f"the manifest {self.digest} is not as the OCI image specification has it",
+    def _malformed_error(self) -> BrokenImageError:
+        return BrokenImageError(
+            f"the manifest {self.digest} is malformed",
             "push the image again with the program that made it",
         )
 
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """What an image says of itself.
+    """The configuration of an image.
 
     Attributes:
         digest: of the configuration; the image ID of the classic image store.
-        labels: text by text, untrusted.
+        labels: untrusted.
+        missing: why another image of the index cannot be used; empty if none was found.
     """
 
     digest: str
     labels: Mapping[str, str]
+    missing: str = ""
 
 
 def parse_config(content: bytes, digest: str) -> ImageConfig:
-    """The configuration that the content holds; one without labels if it is of another kind."""
+    """Parse an image configuration; one of another kind has no labels."""
     settings = (parse_object(content) or {}).get("config")
     labels = settings.get("Labels") if isinstance(settings, dict) else None
     return ImageConfig(digest, strings(labels))
 
 
 def parse_manifest(content: bytes, media_type: str, reference: str) -> Manifest:
-    """The manifest that the content is.
+    """Parse a manifest or an index.
 
     Args:
-        reference: where it is from, for the error.
-        media_type: as the registry says; the content's own word weighs more, for the media type
+        media_type: as the registry says; the content's own takes precedence, for the media type
             that it is put back with must agree with it.
+        reference: where it is from, for the error.
 
     Raises:
-        PushError: it is neither a manifest nor an index.
+        BrokenImageError: it is neither a manifest nor an index.
     """
     parsed = parse_object(content) or {}
     for name in (parsed.get("mediaType"), media_type):
@@ -172,26 +184,26 @@ def parse_manifest(content: bytes, media_type: str, reference: str) -> Manifest:
     if "config" in parsed and "layers" in parsed:
         return Manifest(IMAGE_TYPES[0], content)
     kind = printable(media_type, 100)
-    raise PushError(
+    raise BrokenImageError(
         f"{reference} is neither an image nor an index, but {kind!r}",
         "images in formats older than Docker's schema 2 have to be pushed again",
     )
 
 
 def digest_of(content: bytes) -> str:
-    """The sha256 digest of the content."""
+    """Return the sha256 digest of the content."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def hasher(digest: str) -> "hashlib._Hash":
-    """What computes digests of that kind: sha256 or sha512, as OCI Image 1.1 registers them.
+    """Return a new hash of the digest's algorithm: sha256 or sha512, as in OCI Image 1.1.
 
     Raises:
-        PushError: it is of another kind, so content could not be checked.
+        BrokenImageError: it is another one, so content could not be checked.
     """
     algorithm = digest.partition(":")[0]
     if algorithm not in {"sha256", "sha512"}:
-        raise PushError(
+        raise BrokenImageError(
             f"{printable(digest, 100)} is a digest that cannot be checked",
             "use images with sha256 digests",
         )
@@ -199,22 +211,22 @@ def hasher(digest: str) -> "hashlib._Hash":
 
 
 def matches(digest: str, content: bytes) -> bool:
-    """Whether the content has that digest. Raises PushError as ``hasher``."""
-    read = hasher(digest)
-    read.update(content)
-    return read.hexdigest() == digest.partition(":")[2]
+    """Return whether the content has that digest. Raises BrokenImageError as ``hasher``."""
+    computed = hasher(digest)
+    computed.update(content)
+    return computed.hexdigest() == digest.partition(":")[2]
 
 
 def parse_object(content: bytes) -> dict[str, Any] | None:
-    """The JSON object that the content holds; None if it holds anything else."""
+    """Parse a JSON object; None if the content is anything else."""
     try:
-        parsed = json.loads(content)
-    except (ValueError, RecursionError):
+        parsed = parse_json(content)
+    except InvalidJsonError:
         return None
     return parsed if isinstance(parsed, dict) else None
 
 
 def strings(value: object) -> Mapping[str, str]:
-    """The texts of a JSON object by their names; nothing if it is none."""
+    """Return the strings of a JSON object by their names; nothing if it is none."""
     found = value.items() if isinstance(value, dict) else ()
     return MappingProxyType({key: text for key, text in found if isinstance(text, str)})

@@ -1,26 +1,42 @@
-"""Manifests, indexes and image configurations in a registry.
+"""Read and put manifests, indexes and image configurations.
 
 Source: OCI Distribution 1.1, "Pulling manifests" and "Pushing manifests".
 """
 
-from collections.abc import Container
+from collections.abc import Callable, Container
+from dataclasses import replace
+from typing import TypeVar
 
-from releasetag.errors import AuthError, PassingError, PushError, ReleasetagError
-from releasetag.push_failure import PASSING_STATUS
+import httpx
+
+from releasetag.errors import PushError, ReleasetagError
 from releasetag.reference import Reference, Repository, is_digest
-from releasetag.registry.answers import NotFoundError
-from releasetag.registry.auth import scope
-from releasetag.registry.client import RegistryClient, Request
+from releasetag.registry.challenge import read_scope, write_scope
+from releasetag.registry.client import HEAD_STATUSES, RegistryClient, Request
+from releasetag.registry.errors import (
+    BrokenImageError,
+    DeniedError,
+    ImmutableTagError,
+    NotFoundError,
+    RefusedError,
+    TooLargeError,
+    digest_mismatch_error,
+    incomplete_error,
+)
 from releasetag.registry.image import (
     IMAGE_TYPES,
     INDEX_TYPES,
     ImageConfig,
     Manifest,
+    digest_of,
     matches,
     parse_config,
     parse_manifest,
+    parse_object,
 )
 from releasetag.text import printable
+
+T = TypeVar("T")
 
 MANIFEST_LIMIT = 4 * 1024 * 1024
 """Bytes of a manifest: what OCI Distribution 1.1 wants registries to take at least."""
@@ -28,76 +44,119 @@ MANIFEST_LIMIT = 4 * 1024 * 1024
 CONFIG_LIMIT = 8 * 1024 * 1024
 """Bytes of an image configuration."""
 
-# Some registries refuse HEAD, each in its own way; and it has no body to say what went wrong. GET
-# is asked then.
-_HEAD_ANSWERS = frozenset(range(200, 600)) - PASSING_STATUS - {404}
-
-NESTED = 4
+MAX_INDEX_DEPTH = 4
 """Indexes in indexes that are followed; nobody builds more than two."""
 
-
-def fetch_digest(client: RegistryClient, reference: Reference) -> str | None:
-    """The digest that a reference names now; None if it names nothing.
-
-    Raises:
-        AuthError, PushError: see RegistryClient.ask.
-    """
-    try:
-        response = client.ask(_read("HEAD", reference, expect=_HEAD_ANSWERS))
-    except NotFoundError:
-        return None
-    found: str = response.headers.get("Docker-Content-Digest", "")
-    if response.status_code == 200 and is_digest(found):
-        return found
-    manifest = fetch_manifest(client, reference)
-    return manifest.digest if manifest else None
+# Seconds between looks at what a registry serves only some moments after it was put there.
+_LAG_WAITS = (0.25, 0.5, 1, 2, 4)
 
 
-def fetch_manifest(client: RegistryClient, reference: Reference) -> Manifest | None:
-    """The manifest or index that a reference names now; None if it names nothing.
+def fetch_digest(
+    client: RegistryClient,
+    reference: Reference,
+    *,
+    denied_is_absent: bool = False,
+    scope: str = "",
+) -> str | None:
+    """Return the digest that a reference names; None if it names nothing.
+
+    Args:
+        denied_is_absent: whether what may not be read is what is not there.
+        scope: to read with; by default to pull.
 
     Raises:
-        AuthError, PushError: see RegistryClient.ask; also for other bytes than the digest says.
+        AuthError, PushError: see RegistryClient.send.
     """
-    request = _read("GET", reference)
     try:
-        response = client.ask(request)
+        response = client.send(_read_request("HEAD", reference, scope, HEAD_STATUSES))
     except NotFoundError:
         return None
-    if reference.digest and not matches(reference.digest, response.content):
-        raise forged(request.doing, client.name)
+    except DeniedError:
+        pass  # GET is denied as well, unless with another scope
+    else:
+        digest: str = response.headers.get("Docker-Content-Digest", "")
+        if response.status_code == 200 and is_digest(digest):
+            return digest
+    body = _read(client, reference, scope, denied_is_absent=denied_is_absent)
+    return digest_of(body.content) if body else None
+
+
+def fetch_manifest(
+    client: RegistryClient, reference: Reference, *, denied_is_absent: bool = False
+) -> Manifest | None:
+    """Return the manifest or index that a reference names; None if it names nothing.
+
+    Raises:
+        BrokenImageError: it is no image or index, or does not match the digest.
+        AuthError, PushError: see RegistryClient.send.
+    """
+    response = _read(client, reference, denied_is_absent=denied_is_absent)
+    if response is None:
+        return None
     media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
     return parse_manifest(response.content, media_type, str(reference))
 
 
-def put_manifest(client: RegistryClient, reference: Reference, manifest: Manifest) -> str:
-    """Put a manifest under a tag or its digest; the digest that the registry gives it.
+def settled_digest(client: RegistryClient, reference: Reference, expected: str) -> str | None:
+    """Return the digest that a reference names, looking again until it is the expected one.
 
-    Putting what is there already is fine, even where tags cannot be replaced.
+    Some registries serve a moment later what was put. Raises as fetch_digest.
+    """
+    return _settled(
+        client,
+        lambda last: fetch_digest(client, reference, denied_is_absent=not last),
+        lambda digest: digest == expected,
+    )
+
+
+def settled_manifest(client: RegistryClient, reference: Reference) -> Manifest | None:
+    """Return what a reference names, looking again until it names something.
+
+    Raises as fetch_manifest.
+    """
+    return _settled(
+        client,
+        lambda last: fetch_manifest(client, reference, denied_is_absent=not last),
+        lambda manifest: manifest is not None,
+    )
+
+
+def put_manifest(client: RegistryClient, reference: Reference, manifest: Manifest) -> str:
+    """Put a manifest under a tag or its digest; return the digest that the registry has it under.
+
+    What is there already may be put again, even where tags are immutable.
 
     Raises:
-        AuthError, PushError: see RegistryClient.ask; also if the registry stored something else.
+        AuthError, PushError: see RegistryClient.send; also if the registry stored something else.
     """
     request = Request(
         "PUT",
         manifest_path(reference),
         f"push {reference}",
-        (scope(reference.repository.path, "pull,push"),),
+        (write_scope(reference.repository.path),),
         expect=(200, 201, 202),
         headers={"Content-Type": manifest.media_type},
         content=manifest.content,
     )
     try:
-        response = client.ask(request)
-    except (AuthError, PassingError):
+        response = client.send(request)
+    except NotFoundError:
         raise
-    except PushError:
+    except RefusedError as error:
         # A registry with immutable tags may refuse the second of two equal pushes: the first may
-        # be our own, its answer lost.
-        if _names(client, reference, manifest.digest):
+        # be our own, its response lost.
+        settle = isinstance(error, ImmutableTagError)  # so something is there
+        if _is_there(client, reference, manifest.digest, settle=settle):
             return manifest.digest
         raise
-    stored = response.headers.get("Docker-Content-Digest", manifest.digest)
+    stored = response.headers.get("Docker-Content-Digest", "")
+    if not is_digest(stored):
+        stored = settled_digest(client, reference, manifest.digest) or ""
+    if not stored:
+        raise PushError(
+            f"{client.name} accepted {reference} and does not have it",
+            "see who deletes it, or ask whoever runs the registry",
+        )
     if stored != manifest.digest:
         raise PushError(
             f"{client.name} stored {reference} as {printable(stored, 80)}, not as the "
@@ -108,70 +167,141 @@ def put_manifest(client: RegistryClient, reference: Reference, manifest: Manifes
 
 
 def fetch_config(
-    client: RegistryClient, repository: Repository, manifest: Manifest, nested: int = 0
+    client: RegistryClient, repository: Repository, manifest: Manifest, depth: int = 0
 ) -> ImageConfig:
-    """The configuration of an image, or of the first image in an index.
+    """Return the configuration of an image, or of the first image in an index that has one.
+
+    A sparse index names images that are not there.
 
     Raises:
-        AuthError, PushError: see RegistryClient.ask; also if there is no image.
+        BrokenImageError: there is no image, or no configuration.
+        AuthError, PushError: see RegistryClient.send.
     """
-    if manifest.is_index:
-        images = [child for child in manifest.children if not child.is_attestation]
-        if not images or nested == NESTED:
-            raise PushError(
-                f"{repository.at(manifest.digest)} is an index without an image",
-                "publish an image under this tag first",
-            )
-        child = need_manifest(client, repository.at(images[0].digest))
-        return fetch_config(client, repository, child, nested + 1)
-    digest = manifest.config.digest
-    doing = f"read the configuration of {repository.at(manifest.digest)}"
-    path = f"/v2/{repository.path}/blobs/{digest}"
-    scopes = (scope(repository.path, "pull"),)
-    content = client.ask(Request("GET", path, doing, scopes, limit=CONFIG_LIMIT)).content
-    if not matches(digest, content):
-        raise forged(doing, client.name)
-    return parse_config(content, digest)
+    if not manifest.is_index:
+        return _fetch_image_config(client, repository, manifest)
+    reason: BrokenImageError | None = None
+    if depth < MAX_INDEX_DEPTH:
+        for descriptor in manifest.children:
+            if descriptor.is_attestation or not descriptor.is_manifest:
+                continue
+            try:
+                child = fetch_child(client, repository.at(descriptor.digest))
+                config = fetch_config(client, repository, child, depth + 1)
+                return replace(config, missing=reason.message) if reason else config
+            except BrokenImageError as error:
+                reason = reason or error
+    if reason:
+        raise reason
+    raise BrokenImageError(
+        f"{repository.at(manifest.digest)} is an index without an image",
+        "publish an image under this tag first",
+    )
 
 
-def need_manifest(client: RegistryClient, reference: Reference) -> Manifest:
-    """As fetch_manifest, but a PushError if there is nothing."""
-    manifest = fetch_manifest(client, reference)
+def fetch_child(client: RegistryClient, reference: Reference, *, settle: bool = False) -> Manifest:
+    """Return a manifest that another names; raise BrokenImageError if it is not there."""
+    fetch = settled_manifest if settle else fetch_manifest
+    manifest = fetch(client, reference)
     if manifest is None:
-        raise PushError(
+        raise BrokenImageError(
             f"cannot read {reference}: {client.name} does not have it",
             "push the image again with the program that made it",
         )
     return manifest
 
 
-def forged(doing: str, registry: str) -> PushError:
-    """The error for content that is not what its digest says."""
-    return PushError(
-        f"cannot {doing}: {registry} serves other bytes than the digest says",
-        "do not use this image; ask whoever runs the registry",
-    )
-
-
 def manifest_path(reference: Reference) -> str:
-    """Where a manifest is, behind the registry's address."""
+    """Return the path of a manifest in the registry's API."""
     return f"/v2/{reference.repository.path}/manifests/{reference.name}"
 
 
-def _read(method: str, reference: Reference, expect: Container[int] = (200,)) -> Request:
+def _fetch_image_config(
+    client: RegistryClient, repository: Repository, manifest: Manifest
+) -> ImageConfig:
+    digest = manifest.config.digest
+    operation = f"read the configuration of {repository.at(manifest.digest)}"
+    path = f"/v2/{repository.path}/blobs/{digest}"
+    scopes = (read_scope(repository.path),)
+    try:
+        content = client.send(Request("GET", path, operation, scopes, limit=CONFIG_LIMIT)).content
+    except (NotFoundError, TooLargeError) as error:
+        raise BrokenImageError(error.message, error.hint) from error
+    if parse_object(content) is None:
+        raise incomplete_error(operation, client.name)
+    if not matches(digest, content):
+        raise digest_mismatch_error(operation, client.name)
+    return parse_config(content, digest)
+
+
+def _read(
+    client: RegistryClient, reference: Reference, scope: str = "", *, denied_is_absent: bool
+) -> httpx.Response | None:
+    """GET a manifest; None if it is not there."""
+    request = _read_request("GET", reference, scope)
+    try:
+        try:
+            response = client.send(request)
+        except DeniedError:
+            if not denied_is_absent or scope:
+                raise
+            # Docker Hub denies to pull what does not exist, and answers 404 to who may push.
+            scopes = (write_scope(reference.repository.path),)
+            response = client.send(replace(request, scopes=scopes))
+    except NotFoundError:
+        return None
+    except DeniedError:
+        if denied_is_absent:
+            return None  # the push decides
+        raise
+    except TooLargeError as error:
+        raise BrokenImageError(error.message, error.hint) from error
+    content, stated = response.content, response.headers.get("Docker-Content-Digest", "")
+    # An incomplete response is no reason to call the image broken.
+    if parse_object(content) is None:
+        raise incomplete_error(request.operation, client.name)
+    if reference.digest and not matches(reference.digest, content):
+        raise digest_mismatch_error(request.operation, client.name)
+    if not reference.digest and is_digest(stated) and not matches(stated, content):
+        raise incomplete_error(request.operation, client.name)
+    return response
+
+
+def _read_request(
+    method: str, reference: Reference, scope: str, expect: Container[int] = (200,)
+) -> Request:
     return Request(
         method,
         manifest_path(reference),
         f"read {reference}",
-        (scope(reference.repository.path, "pull"),),
+        (scope or read_scope(reference.repository.path),),
         expect,
         limit=MANIFEST_LIMIT,
         headers={"Accept": ", ".join(IMAGE_TYPES + INDEX_TYPES)},
     )
 
 
-def _names(client: RegistryClient, reference: Reference, digest: str) -> bool:
+def _settled(
+    client: RegistryClient, look: Callable[[bool], T], is_settled: Callable[[T], bool]
+) -> T:
+    """Look until it is settled; return what was seen last.
+
+    Args:
+        look: called with whether it is the last time.
+    """
+    for wait in _LAG_WAITS:
+        seen = look(False)
+        if is_settled(seen):
+            return seen
+        client.sleep(wait)
+    return look(True)
+
+
+def _is_there(client: RegistryClient, reference: Reference, digest: str, *, settle: bool) -> bool:
     try:
-        return fetch_digest(client, reference) == digest
+        if settle:
+            found = _settled(client, lambda _: fetch_digest(client, reference), bool)
+        else:
+            found = fetch_digest(client, reference)
     except ReleasetagError:
         return False
+    return found == digest

@@ -1,57 +1,84 @@
-"""The tags of a repository.
+"""List the tags of a repository.
 
 Source: OCI Distribution 1.1, "Listing tags"; RFC 8288 (the Link header).
 """
 
 import httpx
 
-from releasetag.errors import PushError
+from releasetag.errors import AuthError
 from releasetag.reference import Repository, is_tag
-from releasetag.registry.answers import NotFoundError
-from releasetag.registry.auth import scope
+from releasetag.registry.challenge import read_scope
 from releasetag.registry.client import RegistryClient, Request
+from releasetag.registry.errors import NotFoundError, RefusedError, TooLargeError
 from releasetag.registry.image import parse_object
+from releasetag.registry.links import UnreadableLinkError, next_link
 
 PAGE = 1000
-"""Tags that one answer is asked for; registries may give fewer."""
+"""Tags that one response is asked for; registries may return fewer."""
 
 PAGES = 1000
-"""Answers that are read before the list is called endless."""
+"""Responses that are read before the list is called endless."""
 
-_PAGE_LIMIT = 4 * 1024 * 1024  # bytes of one answer
+_PAGE_LIMIT = 4 * 1024 * 1024  # bytes of one response
 
 
-def list_tags(client: RegistryClient, repository: Repository) -> list[str]:
-    """The tags, in the registry's order; none if it does not know the repository.
+def list_tags(client: RegistryClient, repository: Repository) -> list[str] | None:
+    """List the tags, in the registry's order; None if the list cannot be had, or not all of it.
+
+    It is empty if the registry says that it does not know the repository. Not every registry
+    lists tags, or lets everybody list them.
 
     Raises:
-        AuthError, PushError: see RegistryClient.ask; also for a list without an end.
+        AuthError, PushError: see RegistryClient.send; not if the registry refuses.
     """
-    doing = f"list the tags of {repository}"
-    scopes = (scope(repository.path, "pull"),)
     path = f"/v2/{repository.path}/tags/list?n={PAGE}"
     tags: dict[str, None] = {}  # a set that keeps its order
     seen: set[str] = set()
-    while path and path not in seen:
-        if len(seen) == PAGES:
-            raise PushError(
-                f"cannot {doing}: {client.name} gives more than {PAGES} pages of them",
-                "remove tags that nobody uses",
-            )
-        seen.add(path)
+    while path:
+        if path in seen or len(seen) == PAGES:
+            return None  # without end
         try:
-            response = client.ask(Request("GET", path, doing, scopes, limit=_PAGE_LIMIT))
-        except NotFoundError:
-            break
-        names = (parse_object(response.content) or {}).get("tags")
-        if isinstance(names, list):
-            tags.update((name, None) for name in names if isinstance(name, str) and is_tag(name))
-        with client.errors(doing):
-            path = _next(response)
+            response = client.send(
+                Request(
+                    "GET",
+                    path,
+                    f"list the tags of {repository}",
+                    (read_scope(repository.path),),
+                    limit=_PAGE_LIMIT,
+                )
+            )
+            seen.add(path)
+            path = _next_path(response)
+        except NotFoundError as error:
+            return [] if error.repository_unknown and not tags else None
+        except (AuthError, RefusedError, TooLargeError, UnreadableLinkError):
+            return None
+        names = _names(response)
+        if names is None:
+            return None
+        tags.update(dict.fromkeys(names))
     return list(tags)
 
 
-def _next(response: httpx.Response) -> str:
-    """Path and query of the next page, on this registry whatever host it names; or nothing."""
-    link = response.links.get("next", {}).get("url")
-    return response.url.join(link).raw_path.decode("ascii") if link else ""
+def _names(response: httpx.Response) -> list[str] | None:
+    """Return the tags in a response; None if it is no list of tags."""
+    page = parse_object(response.content) or {}
+    names = page.get("tags", [] if "name" in page else "")
+    if names is None:  # docker-registry's, of a repository whose tags were deleted
+        return []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return None
+    return [name for name in names if is_tag(name)]
+
+
+def _next_path(response: httpx.Response) -> str:
+    """Return path and query of the next page, whatever host it names; empty if there is none."""
+    link = next_link(response.headers)
+    if not link:
+        return ""
+    try:
+        url = response.url.join(link)
+    except httpx.InvalidURL as error:
+        raise UnreadableLinkError from error
+    # Two slashes would lead to another host.
+    return "/" + url.raw_path.decode("ascii").lstrip("/")

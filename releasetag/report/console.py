@@ -4,23 +4,28 @@ All text is printed as it is, never as markup: names of tags and messages of reg
 elsewhere.
 """
 
+import os
+import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
-from rich.cells import cell_len
-from rich.console import Console
-from rich.text import Text
+from typing import TYPE_CHECKING, TextIO, TypeAlias, TypeGuard
 
 from releasetag.report.record import Row
 from releasetag.report.workflow import without_commands
 from releasetag.text import printable
 
-# Types alone: a plan pays for no registry's client.
+# Types alone: a plan imports no registry's client, and rich only for a terminal.
 if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+
     from releasetag.plan import Plan
-    from releasetag.publish import Build
+    from releasetag.publish import Provenance
     from releasetag.report.record import PromoteResult, PublishResult
     from releasetag.verify import VerifiedRepository, VerifiedTag
+
+    Console: TypeAlias = "RichConsole | PlainConsole"
+
+Line = tuple[tuple[str, str], ...]
+"""The parts of a line, each with its style."""
 
 _STYLES = {
     "push": "green",
@@ -31,6 +36,9 @@ _STYLES = {
     "keep": "yellow",
     "kept": "yellow",
     "drift": "red",
+    "broken": "red",
+    "mismatch": "red",
+    "differs": "red",
     "failed": "red",
     "missing": "red",
     "not done": "red",
@@ -42,23 +50,49 @@ _STYLES = {
 _LEAST = 30
 
 
-def open_console(*, stderr: bool) -> Console:
+class PlainConsole:
+    """A log, a file or a pipe: lines without colour, and without the time to import rich."""
+
+    def __init__(self, file: TextIO) -> None:
+        self.file = file
+
+
+def open_console(*, stderr: bool) -> "Console":
     """Return a console that prints text as it is: no markup, no emoji, no guessed colours."""
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    file = sys.stderr if stderr else sys.stdout
+    # As rich decides what is a terminal.
+    if not (file.isatty() or os.environ.get("FORCE_COLOR") or "TTY_COMPATIBLE" in os.environ):
+        return PlainConsole(file)
+    from releasetag.report.terminal import Terminal
+
+    return Terminal(stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
-def is_live(console: Console) -> bool:
+def is_live(console: "Console") -> "TypeGuard[RichConsole]":
     """Whether the console is a terminal, on which lines can be folded and redrawn.
 
     FORCE_COLOR makes rich take any log for a terminal: colours do no harm there.
     """
+    if isinstance(console, PlainConsole):
+        return False
     return console.file.isatty() and not console.is_dumb_terminal
+
+
+def print_line(console: "Console", *parts: tuple[str, str]) -> None:
+    """Print a line, which is not wrapped."""
+    if isinstance(console, PlainConsole):
+        console.file.write(_plain(parts))
+        console.file.flush()
+        return
+    from rich.text import Text
+
+    console.print(Text.assemble(*parts), soft_wrap=True)
 
 
 class Tables:
     """Format results as tables, in the width and the colours of a console."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: "Console") -> None:
         self._console = console
 
     def format_plan(self, plan: "Plan") -> str:
@@ -71,10 +105,10 @@ class Tables:
         tags = self._table(Row(tag.action, tag.name, reason=tag.reason) for tag in plan.tags)
         repositories = _repositories(plan)
         return self._render(
-            Text(headline, "bold"),
-            Text(),
+            _line(headline, "bold"),
+            (),
             *tags,
-            *([Text()] if repositories else []),
+            *([()] if repositories else []),
             *repositories,
         )
 
@@ -83,7 +117,7 @@ class Tables:
         plan, build = result.plan, result.build
         if plan is None:
             return ""
-        lines = []
+        lines: list[Line] = []
         if build is not None and plan.settings.dry_run:
             lines = self._digest(f"dry run: would {_action(plan, build)}", build.digest)
         elif build is not None and build.digest:
@@ -98,41 +132,43 @@ class Tables:
 
     def format_verify(self, repositories: "Iterable[VerifiedRepository]") -> str:
         """Format what every tag names and should name."""
-        lines = []
+        lines: list[Line] = []
         for each in repositories:
             rows = [Row(tag.status, tag.name, reason=_comparison(tag)) for tag in each.tags]
-            lines += [Text(str(each.repository), "bold"), *self._table(rows)]
+            lines += [_line(str(each.repository), "bold"), *self._table(rows)]
             if not rows:
-                lines.append(Text("  no release is known"))
+                lines.append(_line("  no release is known"))
         return self._render(*lines)
 
     def format_promote(self, result: "PromoteResult") -> str:
         """Format what became of every floating tag; in a dry run, what would."""
-        version = result.release.version
+        version = result.plan.release.version
         became = {item.reference: item for item in result.items}
         rows = []
-        for each in result.moves:
+        for each in result.plan.moves:
             name = str(each.reference)
             if item := became.get(each.reference):
                 rows.append(Row(item.status, name, reason=item.reason or item.error))
             elif result.error is not None:
                 rows.append(Row("not done", name))
-            elif each.digest == each.manifest.digest:
+            elif each.digest == result.plan.manifest.digest:
                 rows.append(Row("unchanged", name, reason=f"names {version}"))
             elif each.digest:
                 rows.append(Row("push", name, reason=f"names {each.now or each.digest} now"))
             else:
                 rows.append(Row("push", name, reason="is missing"))
         dry = "" if became or result.error else "dry run: would "
-        return self._render(Text(f"{dry}promote {version}", "bold"), *self._table(rows))
+        return self._render(_line(f"{dry}promote {version}", "bold"), *self._table(rows))
 
-    def _render(self, *lines: Text) -> str:
+    def _render(self, *lines: Line) -> str:
+        if isinstance(self._console, PlainConsole):
+            return "".join(map(_plain, lines))
         with self._console.capture() as printed:
             for line in lines:
-                self._console.print(line, soft_wrap=True)
+                print_line(self._console, *line)
         return printed.get()
 
-    def _table(self, rows: Iterable[Row]) -> list[Text]:
+    def _table(self, rows: Iterable[Row]) -> list[Line]:
         """Align rows; on a terminal, fold reasons into their column.
 
         Not by rich's grid: there a long name without a reason narrows the column of all reasons,
@@ -140,22 +176,24 @@ class Tables:
         """
         shown = [row._replace(reason=without_commands(printable(row.reason))) for row in rows]
         first = max((len(row.decision) for row in shown), default=0) + 4
-        second = max((cell_len(row.name) for row in shown if row.reason), default=0) + 2
-        lines = []
+        second = max((_width(row.name) for row in shown if row.reason), default=0) + 2
+        lines: list[Line] = []
         for row in shown:
-            style = _STYLES.get(row.decision, "")
-            line = Text.assemble((f"  {row.decision:<{first - 2}}", style), row.name)
-            if row.reason:
-                line.append(self._reason(row, first, second), "dim")
-            lines.append(line)
+            decision = f"  {row.decision:<{first - 2}}", _STYLES.get(row.decision, "")
+            reason = self._reason(row, first, second) if row.reason else ""
+            lines.append((decision, (row.name, ""), (reason, "dim")))
         return lines
 
     def _reason(self, row: Row, first: int, second: int) -> str:
         """A reason beside its name, or below where there is too little room."""
-        room = self._console.width - first - second
-        padding = " " * (second - cell_len(row.name))
-        if not is_live(self._console) or cell_len(row.reason) <= room:
+        padding = " " * (second - _width(row.name))
+        if not is_live(self._console):
             return padding + row.reason
+        room = self._console.width - first - second
+        if _width(row.reason) <= room:
+            return padding + row.reason
+        from rich.text import Text
+
         is_beside = room >= _LEAST
         indent = first + (second if is_beside else 2)
         folded = Text(row.reason).wrap(self._console, max(self._console.width - indent, 10))
@@ -163,19 +201,36 @@ class Tables:
         text = line_break.join(line.plain.rstrip() for line in folded)
         return (padding if is_beside else line_break) + text
 
-    def _digest(self, text: str, digest: str) -> list[Text]:
+    def _digest(self, text: str, digest: str) -> list[Line]:
         """A line with a digest, which stands below where it would be folded."""
-        line = without_commands(f"{text} {digest}".rstrip())
-        if is_live(self._console) and cell_len(line) > self._console.width:
-            return [Text(text, "bold"), Text(f"  {digest}", "bold")]
-        return [Text(line, "bold")]
+        line = f"{text} {digest}".rstrip()
+        if is_live(self._console) and _width(line) > self._console.width:
+            return [_line(text, "bold"), _line(f"  {digest}", "bold")]
+        return [_line(line, "bold")]
 
 
-def _repositories(plan: "Plan") -> list[Text]:
-    return [Text(f"  to {repository}") for repository in plan.repositories]
+def _line(text: str, style: str = "") -> Line:
+    return ((without_commands(text), style),)
 
 
-def _action(plan: "Plan", build: "Build") -> str:
+def _plain(line: Line) -> str:
+    return f"{''.join(text for text, _ in line)}\n"
+
+
+def _width(text: str) -> int:
+    """Return the columns of a text; CJK letters have two each."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _repositories(plan: "Plan") -> list[Line]:
+    return [_line(f"  to {repository}") for repository in plan.repositories]
+
+
+def _action(plan: "Plan", build: "Provenance") -> str:
     if build.reused:
         return "reuse the published image"
     if plan.settings.from_image:
@@ -186,6 +241,8 @@ def _action(plan: "Plan", build: "Build") -> str:
 
 
 def _comparison(tag: "VerifiedTag") -> str:
+    if tag.reason:
+        return tag.reason
     match tag.status:
         case "ok":
             return f"names {tag.expected}"

@@ -27,7 +27,7 @@ class Format(Protocol):
 
 def choose_format(*, json: bool, quiet: bool) -> Format:
     """Return the format that the options ask for."""
-    # Each is imported where it is used: the tables' library takes a while.
+    # Each is imported where it is used, for the time that it takes.
     if json:
         from releasetag.report import json as json_format
 

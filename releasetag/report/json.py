@@ -2,19 +2,18 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from releasetag.errors import ReleasetagError
 
-# Types alone: a plan pays for no registry's client.
+# Types alone: a plan imports no registry's client.
 if TYPE_CHECKING:
     from releasetag.fanout import PlannedTag
-    from releasetag.floating import Published
     from releasetag.plan import Plan
-    from releasetag.publish import Build
+    from releasetag.publish import Provenance
     from releasetag.report.record import PromoteResult, PublishResult
-    from releasetag.verify import VerifiedRepository
+    from releasetag.tagging import TagResult
+    from releasetag.verify import VerifiedRepository, VerifiedTag
 
 
 def format_plan(plan: "Plan") -> str:
@@ -47,7 +46,7 @@ def format_verify(repositories: "Iterable[VerifiedRepository]") -> str:
     return format_object(
         {
             "repositories": [
-                {"repository": str(each.repository), "tags": [asdict(tag) for tag in each.tags]}
+                {"repository": str(each.repository), "tags": [_verified(tag) for tag in each.tags]}
                 for each in repositories
             ],
         }
@@ -57,10 +56,10 @@ def format_verify(repositories: "Iterable[VerifiedRepository]") -> str:
 def format_promote(result: "PromoteResult") -> str:
     """Format a promotion, as ``promote --json`` prints it."""
     failed = result.error is not None
-    planned = (each.reference for each in result.moves)
+    planned = (each.reference for each in result.plan.moves)
     return format_object(
         {
-            "version": str(result.release.version),
+            "version": str(result.plan.release.version),
             "references": _texts(result.published if failed else planned),
             "published": [_published(item) for item in result.items],
         },
@@ -106,7 +105,7 @@ def _tag(tag: "PlannedTag") -> dict[str, str]:
     return {**shown, "held_by": str(tag.held_by)} if tag.held_by is not None else shown
 
 
-def _build(build: "Build") -> dict[str, Any]:
+def _build(build: "Provenance") -> dict[str, Any]:
     return {
         "builder": build.builder,
         "reused": build.reused,
@@ -114,7 +113,17 @@ def _build(build: "Build") -> dict[str, Any]:
     }
 
 
-def _published(item: "Published") -> dict[str, str | None]:
+def _verified(tag: "VerifiedTag") -> dict[str, str | None]:
+    shown: dict[str, str | None] = {
+        "name": tag.name,
+        "expected": tag.expected,
+        "actual": tag.actual,
+        "status": tag.status,
+    }
+    return {**shown, "reason": tag.reason} if tag.reason else shown
+
+
+def _published(item: "TagResult") -> dict[str, str | None]:
     shown: dict[str, str | None] = {
         "reference": str(item.reference),
         "digest": item.digest or None,

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from releasetag.errors import BuildError, ReleasetagError
 from releasetag.report import workflow
-from releasetag.text import printable
+from releasetag.report.console import open_console, print_line
+from releasetag.text import clean, printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from releasetag.report.console import Console
 
 _LIMIT = 2000
 
@@ -36,15 +37,15 @@ class Messages:
         """
         if isinstance(error, BuildError) and with_log:
             for line in error.log:
-                self._print((workflow.without_commands(f"  | {line}"), "dim"))
+                self._print((workflow.without_commands(f"  | {clean(line)}"), "dim"))
         # Two lines are two lines: a terminal folds them, and a program can count on them.
-        self._print(("error: ", "bold red"), _clean(error.message))
-        self._print(("hint: ", "bold"), _clean(error.hint))
+        self._print(("error: ", "bold red"), (_clean(error.message), ""))
+        self._print(("hint: ", "bold"), (_clean(error.hint), ""))
         self._annotate("error", f"releasetag: {error.kind}", f"{error.message}\n{error.hint}")
 
     def warning(self, text: str) -> None:
         """Print what the user should know and the command can go on with."""
-        self._print(("warning: ", "bold yellow"), _clean(text))
+        self._print(("warning: ", "bold yellow"), (_clean(text), ""))
         self._annotate("warning", "releasetag", text)
 
     def notice(self, text: str) -> None:
@@ -77,14 +78,10 @@ class Messages:
             else:
                 self._held.append(line)
 
-    def _print(self, *parts: str | tuple[str, str]) -> None:
-        from rich.text import Text
-
+    def _print(self, *parts: tuple[str, str]) -> None:
         if self._console is None:
-            from releasetag.report.console import open_console
-
             self._console = open_console(stderr=True)
-        self._console.print(Text.assemble(*parts), soft_wrap=True)
+        print_line(self._console, *parts)
 
 
 def _clean(text: str) -> str:

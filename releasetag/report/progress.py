@@ -4,23 +4,24 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.text import Text
-
 from releasetag.events import PushRetried
 from releasetag.report import workflow
-from releasetag.report.console import is_live
-from releasetag.report.live import LiveView
+from releasetag.report.console import is_live, print_line
 from releasetag.report.messages import Messages
 from releasetag.report.plain import PlainFormatter
 from releasetag.report.record import Record
 from releasetag.text import printable
 
+# rich is imported for a terminal alone.
 if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+
     from releasetag.events import BuildEvent, PushEvent
-    from releasetag.floating import Published
     from releasetag.plan import Plan
-    from releasetag.publish import Build
+    from releasetag.publish import Provenance
+    from releasetag.report.console import Console
+    from releasetag.report.live import LiveView
+    from releasetag.tagging import TagResult
 
 
 class ConsoleReport:
@@ -44,7 +45,7 @@ class ConsoleReport:
 
     def __init__(
         self,
-        console: Console,
+        console: "Console",
         environ: Mapping[str, str],
         clock: Callable[[], float],
         *,
@@ -61,8 +62,8 @@ class ConsoleReport:
         self._on_github = workflow.runs_here(environ)
         self._group: workflow.LogGroup | None = None
         self._plain = PlainFormatter()
-        is_drawn = is_live(console) and not (quiet or verbose or self._on_github)
-        self._live = LiveView(console, clock) if is_drawn else None
+        is_drawn = not (quiet or verbose or self._on_github)
+        self._live = _live_view(console, clock) if is_drawn and is_live(console) else None
         self._out = threading.RLock()
 
     @property
@@ -102,7 +103,7 @@ class ConsoleReport:
             line = f"{event.reference}: {event.layer} {event.status}"
             self._write(workflow.without_commands(line))
 
-    def published(self, item: "Published") -> None:
+    def published(self, item: "TagResult") -> None:
         """Print a line for every reference, if no table comes."""
         before = {known.reference: known.status for known in self.record.items}
         self.record.published(item)
@@ -114,7 +115,7 @@ class ConsoleReport:
         line = f"{item.status:9} {item.reference}{f': {why}' if why else ''}"
         self._write(workflow.without_commands(line))
 
-    def made(self, build: "Build") -> None:
+    def made(self, build: "Provenance") -> None:
         """Print a line if the published image is reused."""
         self.end()
         is_new = self.record.build is None or not self.record.build.reused
@@ -144,4 +145,10 @@ class ConsoleReport:
     def _write(self, *lines: str, style: str = "") -> None:
         with self._out:
             for line in lines:
-                self._console.print(Text(line, style), soft_wrap=True)
+                print_line(self._console, (line, style))
+
+
+def _live_view(console: "RichConsole", clock: Callable[[], float]) -> "LiveView":
+    from releasetag.report.live import LiveView
+
+    return LiveView(console, clock)

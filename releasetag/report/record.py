@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from releasetag.errors import ReleasetagError
 
-# Types alone: a plan pays for no registry's client.
+# Types alone: a plan imports no registry's client.
 if TYPE_CHECKING:
     from releasetag.events import BuildEvent, PushEvent
-    from releasetag.floating import Published
     from releasetag.plan import Plan
-    from releasetag.promote import Promotion
-    from releasetag.publish import Build
+    from releasetag.promote import PromotionPlan
+    from releasetag.publish import Provenance
     from releasetag.reference import Reference
-    from releasetag.version import Release
+    from releasetag.tagging import TagResult
 
 
 class Row(NamedTuple):
@@ -39,8 +38,8 @@ class PublishResult:
     """
 
     plan: "Plan | None"
-    build: "Build | None"
-    items: "tuple[Published, ...]"
+    build: "Provenance | None"
+    items: "tuple[TagResult, ...]"
     seconds: float
     error: ReleasetagError | None = None
 
@@ -90,14 +89,13 @@ class PromoteResult:
     """What a promotion came to, as far as it came.
 
     Attributes:
-        moves: what it was to do.
+        plan: what it was to do.
         items: what became of the references that were tried; none in a dry run.
         error: why it failed; None if it did not.
     """
 
-    release: "Release"
-    moves: "tuple[Promotion, ...]"
-    items: "tuple[Published, ...]"
+    plan: "PromotionPlan"
+    items: "tuple[TagResult, ...]"
     error: ReleasetagError | None = None
 
     @property
@@ -115,19 +113,19 @@ class Record:
     """
 
     plan: "Plan | None" = None
-    build: "Build | None" = None
-    _published: "dict[Reference, Published]" = field(default_factory=dict)
+    build: "Provenance | None" = None
+    _published: "dict[Reference, TagResult]" = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def planned(self, plan: "Plan") -> None:
         """Keep the plan."""
         self.plan = plan
 
-    def made(self, build: "Build") -> None:
+    def made(self, build: "Provenance") -> None:
         """Keep where the image came from."""
         self.build = build
 
-    def published(self, item: "Published") -> None:
+    def published(self, item: "TagResult") -> None:
         """Keep what became of a reference, in place of what was reported before."""
         with self._lock:
             self._published[item.reference] = item
@@ -145,7 +143,7 @@ class Record:
         """Keep nothing."""
 
     @property
-    def items(self) -> "tuple[Published, ...]":
+    def items(self) -> "tuple[TagResult, ...]":
         """What became of every reference so far, in the order of the plan."""
         with self._lock:
             known = dict(self._published)
@@ -162,5 +160,5 @@ class Record:
         return PublishResult(self.plan, self.build, self.items, seconds, error)
 
 
-def _done(items: "Iterable[Published]") -> "tuple[Reference, ...]":
+def _done(items: "Iterable[TagResult]") -> "tuple[Reference, ...]":
     return tuple(item.reference for item in items if item.status in {"pushed", "unchanged"})

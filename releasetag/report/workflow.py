@@ -4,7 +4,6 @@ Source: GitHub Docs, "Workflow commands for GitHub Actions"; ``ActionCommand`` o
 github.com/actions/runner; ``core/src/command.ts`` of github.com/actions/toolkit for the escapes.
 """
 
-import secrets
 from collections.abc import Mapping
 from typing import Literal
 
@@ -28,6 +27,8 @@ class LogGroup:
     """
 
     def __init__(self, title: str) -> None:
+        import secrets
+
         self._title = _escape_data(printable(title))
         # Whoever knew the token could turn commands on again.
         self._token = secrets.token_hex(16)

@@ -1,23 +1,23 @@
-"""Whatever is wrong: its exit code, two lines, one JSON object; nothing built, nothing pushed."""
+"""Every error: its exit code, two lines, one JSON object; nothing built, nothing pushed."""
 
 import json
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Run, StartRegistry
 from tests.support.cli import assert_refused, no_engine, writes
+from tests.support.engine import Engine
 from tests.support.git import GitRepository
 from tests.support.image import busybox_files, scratch_files
 from tests.support.registry import RegistryServer, free_port
-from tests.support.run import start_cli
+from tests.support.run import run_cli, start_cli
 
 LONG = "x" * 125
 
-# A command line, where IMAGE stands for a repository that could be published to; the kind of
-# error; and words that its two lines hold. All of it is refused before an engine is looked for.
+# A command line, where IMAGE stands for a repository, and words that its two lines hold. All of it
+# is refused before an engine or a registry is asked.
 USAGE = [
     # Commands and options.
     ("bogus", "no such command 'bogus'"),
@@ -43,11 +43,11 @@ USAGE = [
     ("plan -t {version.major}", "unknown field {version.major}"),
     ("plan -t {version!r}", "unknown field {version!r}"),
     ("plan -t {0}", "unknown field {0}"),
-    ("plan -t {version", "a brace without its partner"),
+    ("plan -t {version", "unbalanced brace"),
     ("plan -t -latest", "cannot give a tag"),
     ("plan -t a/b", "cannot give a tag"),
     (f"plan -t {LONG}-{{version}}-x", "characters"),
-    ("publish -i IMAGE -t latest", "no tag template is exact"),
+    ("publish -i IMAGE -t latest", "no tag template gives an exact tag"),
     # Values.
     ("plan --history all", "--history: 'all'", "auto, local, remote"),
     ("plan --remote nowhere", "no git remote 'nowhere'"),
@@ -65,7 +65,6 @@ USAGE = [
     ("publish -i IMAGE --secret id=a,env=MISSING", "variable of the secret 'a' is not set"),
     ("publish -i IMAGE --ssh a=missing.sock", "the SSH agent 'a'"),
     ("publish -i IMAGE --gate 'sign", "cannot be split into words", "close the quote"),
-    ("publish -i IMAGE --gate=", "a gate has no command"),
     ("publish -i IMAGE --gate cosing", "gate command not found: 'cosing'", "in PATH"),
     ("publish -i IMAGE --context missing", "/missing' does not exist"),
     ("publish -i IMAGE -f Missing", "there is no Dockerfile at"),
@@ -75,7 +74,6 @@ USAGE = [
     (f"publish -i IMAGE --file {'a' * 300}", "cannot be read: File name too long"),
     (f"plan {'a' * 300}", "cannot be looked at: File name too long"),
     ("publish -i IMAGE --from-image :", "':' is not a reference"),
-    ("publish -i IMAGE --from-image IMAGE:0.0.1", "there is no image"),
     ("publish -i IMAGE --from-image a --from-container b", "both an image and a container"),
     ("promote 1.2 -i IMAGE", "'1.2' is not a version"),
     ("promote 1.2.3 -i IMAGE -t {version}", "no floating tag of 1.2.3", "exact tags never move"),
@@ -83,42 +81,129 @@ USAGE = [
 ]
 
 
+# One of every kind of them as a process of its own, which is how people and CI systems see it.
+PROCESSES = [
+    "bogus",
+    "plan --xyzzy",
+    "publish -i IMAGE --jobs two",
+    "publish -i IMAGE --context missing",
+    "promote 1.2 -i IMAGE",
+]
+
+
 @pytest.fixture(scope="module")
-def bystander(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
-    """A registry that stays as it is: nothing gets so far as to change it."""
-    registry = RegistryServer(tmp_path_factory.mktemp("bystander"))
-    registry.start()
-    yield registry
-    registry.close()
+def image() -> str:
+    """A repository in a registry that is not there: asking it would be another error."""
+    return f"127.0.0.1:{free_port()}/acme/app"
 
 
-@pytest.fixture
-def image(bystander: RegistryServer) -> str:
-    """A repository that could be published to."""
-    return f"{bystander.address}/acme/app"
+def words(line: str, image: str) -> list[str]:
+    """A command line with ``--json`` and ``--quiet`` behind its command."""
+    command, *rest = [word.replace("IMAGE", image) for word in line.split(" ")]
+    return [command, "--json", "--quiet", *rest]
 
 
-@pytest.mark.parametrize(("line", "said"), [(line, said) for line, *said in USAGE])
-def test_a_bad_command_line_is_refused_before_anything_is_done(
-    line: str,
-    said: list[str],
-    app: GitRepository,
-    run: Run,
-    bystander: RegistryServer,
-    image: str,
-    tmp_path: Path,
+@pytest.mark.parametrize(("line", "expected"), [(line, expected) for line, *expected in USAGE])
+def test_a_bad_command_line_is_refused_before_anything_is_asked(
+    line: str, expected: list[str], app: GitRepository, run_here: Run, image: str
 ) -> None:
-    command, *words = [word.replace("IMAGE", image) for word in line.split(" ")]
-    done = run(command, "--json", "--quiet", *words, cwd=app.path, env=no_engine(tmp_path))
-    assert_refused(done, 2, "usage", *said)
-    assert writes(bystander) == []
+    done = run_here(*words(line, image), cwd=app.path)
+    assert_refused(done, 2, "usage", *expected)
+
+
+@pytest.mark.parametrize("line", PROCESSES)
+def test_a_process_ends_with_the_same(
+    line: str, app: GitRepository, run_here: Run, home: Path, image: str, tmp_path: Path
+) -> None:
+    here = run_here(*words(line, image), cwd=app.path)
+    done = run_cli(*words(line, image), cwd=app.path, home=home, env=no_engine(tmp_path))
+    assert (done.returncode, done.stderr) == (here.returncode, here.stderr)
+    assert done.json["error"] == here.json["error"]
+
+
+def test_an_image_that_is_nowhere_is_refused(
+    app: GitRepository, run_here: Run, registry: RegistryServer
+) -> None:
+    image = f"{registry.address}/acme/app"
+    line = "publish -i IMAGE --from-image IMAGE:0.0.1"
+    assert_refused(run_here(*words(line, image), cwd=app.path), 2, "usage", "there is no image")
+    assert writes(registry) == []
+
+
+# What an unset variable leaves of a command line.
+EMPTY = [
+    ("publish", "--from-image", ""),
+    ("publish", "--from-container", ""),
+    ("publish", "--context", ""),
+    ("publish", "--file", " "),
+    ("publish", "--target", ""),
+    ("publish", "--platform", ""),
+    ("publish", "--gate", ""),
+    ("publish", "--image", ""),
+    ("publish", "--jobs", ""),
+    ("plan", "--git-tag", ""),
+    ("plan", "--remote", ""),
+    ("plan", "--config", ""),
+    ("promote", "1.2.3", "--tag", ""),
+    ("login", "--username", ""),
+]
+ARGUMENTS = [
+    ("plan", "PATH"),
+    ("publish", "PATH"),
+    ("init", "PATH"),
+    ("promote", "VERSION"),
+    ("login", "REGISTRY"),
+    ("logout", "REGISTRY"),
+]
+
+
+@pytest.mark.parametrize("line", EMPTY, ids=" ".join)
+def test_an_empty_value_of_an_option_is_refused(
+    line: tuple[str, ...], app: GitRepository, run_here: Run, image: str
+) -> None:
+    command, *rest = line
+    where = ["-i", image] if command in {"publish", "promote"} else []
+    done = run_here(command, "--json", "--quiet", *where, *rest, cwd=app.path)
+    assert_refused(done, 2, "usage", f"{line[-2]} is empty", "a variable may be unset")
+
+
+@pytest.mark.parametrize(("command", "argument"), ARGUMENTS)
+def test_an_empty_argument_is_refused(
+    command: str, argument: str, app: GitRepository, run_here: Run
+) -> None:
+    done = run_here(command, "--json", "--quiet", "", cwd=app.path)
+    assert_refused(done, 2, "usage", f"{argument} is empty", "a variable may be unset")
+
+
+@pytest.mark.parametrize("words", [("promote", "\udcff"), ("login", "--username", "\udcff")])
+def test_bytes_that_are_not_utf_8_are_refused(
+    words: tuple[str, ...], app: GitRepository, run_here: Run
+) -> None:
+    done = run_here(*words, "--json", "--quiet", cwd=app.path)
+    assert_refused(done, 2, "usage", "is not UTF-8 text")
+
+
+@pytest.mark.parametrize("key", ["remote", "build.context", "build.file"])
+def test_a_nul_character_in_the_file_is_refused(
+    key: str, app: GitRepository, run_here: Run
+) -> None:
+    app.write({"releasetag.toml": f'images = ["acme/app"]\n{key} = "a\\u0000b"\n'})
+    done = run_here("publish", "--json", "--quiet", cwd=app.path)
+    assert_refused(done, 2, "usage", f"releasetag.toml: {key} holds a NUL character")
+
+
+def test_an_error_about_hostile_names_is_printable(app: GitRepository, run_here: Run) -> None:
+    app.write({"releasetag.toml": '"\\u001b]0;title\\u0007\\u202eimages" = 1\n'})
+    done = run_here("plan", "--json", "--quiet", cwd=app.path)
+    assert_refused(done, 2, "usage", "unknown key")
+    assert all(line.isprintable() for line in done.stderr.splitlines())
 
 
 @pytest.mark.parametrize("command", ["plan", "publish", "verify", "promote 1.2.3"])
 def test_a_program_that_wants_no_json_finds_nothing_on_standard_output(
-    command: str, app: GitRepository, run: Run
+    command: str, app: GitRepository, run_here: Run
 ) -> None:
-    done = run(*command.split(), "--tag", "{verison}", "-i", "acme/app", cwd=app.path)
+    done = run_here(*command.split(), "-i", "Acme/App", cwd=app.path)
     assert done.returncode == 2, done
     assert done.stdout == "", done
     assert [line.partition(": ")[0] for line in done.stderr.splitlines()] == ["error", "hint"], done
@@ -131,46 +216,46 @@ TREES = ["plan -i IMAGE", "publish -i IMAGE", "verify -i IMAGE", "promote 1.2.3 
 class TestWorkTree:
     """What can be wrong with the git repository, for every command that reads it."""
 
-    def refused(self, line: str, image: str, run: Run, cwd: Path, **env: str) -> None:
+    def refused(self, line: str, image: str, run_here: Run, cwd: Path, **env: str) -> None:
         """Run in a directory."""
         words = line.replace("IMAGE", image).split()
-        self.done = run(*words, "--json", "--quiet", cwd=cwd, env=env)
+        self.done = run_here(*words, "--json", "--quiet", cwd=cwd, env=env)
 
-    def test_no_git_repository(self, line: str, image: str, run: Run, tmp_path: Path) -> None:
-        self.refused(line, image, run, tmp_path)
+    def test_no_git_repository(self, line: str, image: str, run_here: Run, tmp_path: Path) -> None:
+        self.refused(line, image, run_here, tmp_path)
         assert_refused(self.done, 2, "usage", "is not in a git repository")
 
     def test_an_owner_whom_git_does_not_trust(
-        self, line: str, image: str, app: GitRepository, run: Run
+        self, line: str, image: str, app: GitRepository, run_here: Run
     ) -> None:
-        self.refused(line, image, run, app.path, GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
+        self.refused(line, image, run_here, app.path, GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
         assert_refused(self.done, 2, "usage", "dubious ownership", "safe.directory")
 
     def test_git_is_not_installed(
-        self, line: str, image: str, app: GitRepository, run: Run, tmp_path: Path
+        self, line: str, image: str, app: GitRepository, run_here: Run, tmp_path: Path
     ) -> None:
-        self.refused(line, image, run, app.path, PATH=str(tmp_path))
+        self.refused(line, image, run_here, app.path, PATH=str(tmp_path))
         assert_refused(self.done, 2, "usage", "git is not installed")
 
     def test_a_configuration_key_that_nobody_knows(
-        self, line: str, image: str, app: GitRepository, run: Run
+        self, line: str, image: str, app: GitRepository, run_here: Run
     ) -> None:
         app.write({"releasetag.toml": 'imagse = ["acme/app"]\n'})
-        self.refused(line, image, run, app.path)
+        self.refused(line, image, run_here, app.path)
         assert_refused(self.done, 2, "usage", "unknown key 'imagse'", "did you mean 'images'?")
 
     def test_a_configuration_file_that_is_not_toml(
-        self, line: str, image: str, app: GitRepository, run: Run
+        self, line: str, image: str, app: GitRepository, run_here: Run
     ) -> None:
         app.write({"releasetag.toml": "images = [\n"})
-        self.refused(line, image, run, app.path)
+        self.refused(line, image, run_here, app.path)
         assert_refused(self.done, 2, "usage", "releasetag.toml is not TOML")
 
     def test_a_remote_that_cannot_be_read(
-        self, line: str, image: str, app: GitRepository, run: Run, tmp_path: Path
+        self, line: str, image: str, app: GitRepository, run_here: Run, tmp_path: Path
     ) -> None:
         app.git("remote", "add", "origin", str(tmp_path / "missing.git"))
-        self.refused(f"{line} --history remote", image, run, app.path)
+        self.refused(f"{line} --history remote", image, run_here, app.path)
         assert_refused(self.done, 9, "history", "'origin'", "--history local")
 
 
@@ -179,40 +264,40 @@ class TestRelease:
     """What can be wrong with the release."""
 
     def test_no_version_tag_at_all(
-        self, command: str, git_repository: GitRepository, run: Run, image: str
+        self, command: str, git_repository: GitRepository, run_here: Run, image: str
     ) -> None:
         git_repository.write(scratch_files())
         git_repository.commit()
         git_repository.tag("nightly")
-        done = run(command, "-i", image, "--json", "--quiet", cwd=git_repository.path)
+        done = run_here(command, "-i", image, "--json", "--quiet", cwd=git_repository.path)
         assert_refused(done, 3, "no-release", "no version tag at HEAD", "git tag v0.1.0")
 
     def test_no_version_tag_here_names_the_nearest(
-        self, command: str, app: GitRepository, run: Run, image: str
+        self, command: str, app: GitRepository, run_here: Run, image: str
     ) -> None:
         app.commit("one more")
-        done = run(command, "-i", image, "--json", "--quiet", cwd=app.path)
+        done = run_here(command, "-i", image, "--json", "--quiet", cwd=app.path)
         assert_refused(done, 3, "no-release", "no version tag at HEAD", "v1.2.3, 1 commit back")
 
     def test_no_commit(
-        self, command: str, git_repository: GitRepository, run: Run, image: str
+        self, command: str, git_repository: GitRepository, run_here: Run, image: str
     ) -> None:
-        done = run(command, "-i", image, "--json", "--quiet", cwd=git_repository.path)
+        done = run_here(command, "-i", image, "--json", "--quiet", cwd=git_repository.path)
         assert_refused(done, 3, "no-release", "no commit yet")
 
     @pytest.mark.parametrize("name", ["v9.9.9", "nightly", "v1.2"])
     def test_no_such_git_tag(
-        self, command: str, name: str, app: GitRepository, run: Run, image: str
+        self, command: str, name: str, app: GitRepository, run_here: Run, image: str
     ) -> None:
-        done = run(command, "-i", image, "--git-tag", name, "--json", "-q", cwd=app.path)
+        done = run_here(command, "-i", image, "--git-tag", name, "--json", "-q", cwd=app.path)
         assert_refused(done, 3, "no-release", f"'{name}'")
 
     def test_a_tag_too_long_for_this_version(
-        self, command: str, app: GitRepository, run: Run, image: str
+        self, command: str, app: GitRepository, run_here: Run, image: str
     ) -> None:
         app.tag(f"v1.2.4-{'a' * 130}")
         app.git("tag", "--delete", "v1.2.3")
-        done = run(command, "-i", image, "--json", "--quiet", cwd=app.path)
+        done = run_here(command, "-i", image, "--json", "--quiet", cwd=app.path)
         assert_refused(done, 2, "usage", "characters long", "at most 128")
 
 
@@ -220,17 +305,16 @@ class TestPublish:
     """What a publish refuses, or fails of, before anything is in a registry."""
 
     @pytest.fixture(autouse=True)
-    def _parts(self, app: GitRepository, run: Run, registry: RegistryServer) -> None:
-        self.app, self.run, self.registry = app, run, registry
+    def _parts(self, app: GitRepository, run_here: Run, registry: RegistryServer) -> None:
+        self.app, self.run_here, self.registry = app, run_here, registry
         self.image = f"{registry.address}/acme/app"
 
-    def refused(self, code: int, kind: str, *said: str, args: str = "", **env: str) -> None:
-        """A publish of the image is refused so."""
-        done = self.run(
-            "publish", "-i", self.image, *args.split(), "--json", "--quiet",
-            cwd=self.app.path, env=env,
-        )  # fmt: skip
-        assert_refused(done, code, kind, *said)
+    def refused(self, code: int, kind: str, *expected: str, args: str = "") -> None:
+        """A publish of the image, where no engine is, is refused so."""
+        done = self.run_here(
+            "publish", "-i", self.image, *args.split(), "--json", "--quiet", cwd=self.app.path
+        )
+        assert_refused(done, code, kind, *expected)
         assert writes(self.registry) == []
 
     def test_a_dirty_work_tree(self) -> None:
@@ -247,14 +331,19 @@ class TestPublish:
         self.app.git("tag", "--force", "v1.2.3")
         self.refused(2, "usage", "there is no Dockerfile", "--file")
 
-    def test_no_engine(self, tmp_path: Path) -> None:
-        self.refused(5, "engine", "no-engine.sock", **no_engine(tmp_path))
+    def test_no_engine(self) -> None:
+        self.refused(5, "engine", "no-engine.sock")
 
-    def test_a_dry_run_without_an_engine(self, tmp_path: Path) -> None:
-        self.refused(5, "engine", "no-engine.sock", args="--dry-run", **no_engine(tmp_path))
+    def test_a_dry_run_without_an_engine(self) -> None:
+        self.refused(5, "engine", "no-engine.sock", args="--dry-run")
 
-    def test_a_container_that_does_not_exist(self) -> None:
-        self.refused(2, "usage", "no container 'missing'", args="--from-container missing")
+    def test_a_container_that_does_not_exist(self, engine: Engine) -> None:
+        done = self.run_here(
+            "publish", "-i", self.image, "--from-container", "missing", "--json", "--quiet",
+            cwd=self.app.path, env=engine.environ,
+        )  # fmt: skip
+        assert_refused(done, 2, "usage", "no container 'missing'")
+        assert writes(self.registry) == []
 
     def test_a_shallow_clone_whose_remote_cannot_be_read(self, tmp_path: Path) -> None:
         remote = self.app.bare_remote()
@@ -265,19 +354,22 @@ class TestPublish:
     def test_an_exact_tag_from_another_commit(self) -> None:
         self.registry.put_image("acme/app", "1.2.3", {})
         before = writes(self.registry)
-        done = self.run("publish", "-i", self.image, "--json", "--quiet", cwd=self.app.path)
+        done = self.run_here("publish", "-i", self.image, "--json", "--quiet", cwd=self.app.path)
         assert_refused(done, 4, "conflict", "published already", "--overwrite")
         assert writes(self.registry) == before
 
-    def test_an_unreachable_registry(self) -> None:
-        self.image = f"127.0.0.1:{free_port()}/acme/app"
-        self.refused(8, "push", "cannot be reached")
+    def test_an_unreachable_registry(self, engine: Engine, no_waiting: None) -> None:
+        image = f"127.0.0.1:{free_port()}/acme/app"
+        done = self.run_here(
+            "publish", "-i", image, "--json", "--quiet", cwd=self.app.path, env=engine.environ
+        )
+        assert_refused(done, 8, "push", "cannot be reached")
 
-    def test_a_build_that_fails_tells_the_end_of_its_log(self) -> None:
+    def test_a_build_that_fails_prints_the_end_of_its_log(self, run: Run) -> None:
         self.app.write(busybox_files('RUN echo "the reason"; exit 3\n'))
         self.app.commit("fails")
         self.app.git("tag", "--force", "v1.2.3")
-        done = self.run(
+        done = run(
             "publish", "-i", self.image, "--network", "none", "--json", "--quiet",
             cwd=self.app.path,
         )  # fmt: skip
@@ -294,14 +386,21 @@ class TestPublish:
 
 @pytest.mark.parametrize("line", ["publish", "verify", "promote 1.2.3"])
 def test_a_wrong_password(
-    line: str, app: GitRepository, run: Run, start_registry: StartRegistry, home: Path
+    line: str,
+    app: GitRepository,
+    run_here: Run,
+    engine: Engine,
+    start_registry: StartRegistry,
+    home: Path,
 ) -> None:
     registry = start_registry(auth="htpasswd")
     (home / ".docker").mkdir()
     wrong = {"auths": {registry.address: {"auth": "YWxpY2U6aHVudGVyMg=="}}}  # alice:hunter2
     (home / ".docker" / "config.json").write_text(json.dumps(wrong))
     image = f"{registry.address}/acme/app"
-    done = run(*line.split(), "-i", image, "--json", "--quiet", cwd=app.path)
+    done = run_here(
+        *line.split(), "-i", image, "--json", "--quiet", cwd=app.path, env=engine.environ
+    )
     assert_refused(done, 6, "auth", f"releasetag login {registry.address}")
     assert "hunter2" not in done.stderr + done.stdout
     assert writes(registry) == []
@@ -309,16 +408,14 @@ def test_a_wrong_password(
 
 @pytest.mark.parametrize("line", ["verify", "promote 1.2.3"])
 def test_an_unreachable_registry_needs_no_engine_to_say_so(
-    line: str, app: GitRepository, run: Run, tmp_path: Path
+    line: str, app: GitRepository, run_here: Run, no_waiting: None
 ) -> None:
     image = f"127.0.0.1:{free_port()}/acme/app"
-    done = run(
-        *line.split(), "-i", image, "--json", "--quiet", cwd=app.path, env=no_engine(tmp_path)
-    )
+    done = run_here(*line.split(), "-i", image, "--json", "--quiet", cwd=app.path)
     assert_refused(done, 8, "push", "cannot be reached")
 
 
-def test_an_unwritable_output_of_github_actions_is_told(
+def test_an_unwritable_output_of_github_actions_is_reported(
     app: GitRepository, run: Run, registry: RegistryServer, tmp_path: Path
 ) -> None:
     image = f"{registry.address}/acme/app"
@@ -329,14 +426,14 @@ def test_an_unwritable_output_of_github_actions_is_told(
 
 
 @pytest.mark.parametrize(
-    ("line", "said"), [("plan -i acme/app", []), ("plan -i Acme/App --json", ["error", "hint"])]
+    ("line", "expected"), [("plan -i acme/app", []), ("plan -i Acme/App --json", ["error", "hint"])]
 )
 def test_a_reader_that_has_seen_enough_is_no_error(
-    line: str, said: list[str], app: GitRepository, home: Path
+    line: str, expected: list[str], app: GitRepository, home: Path
 ) -> None:
     process = start_cli(*line.split(), cwd=app.path, home=home)
     assert process.stdout
     process.stdout.close()
     assert process.stderr
-    assert [line.partition(":")[0] for line in process.stderr] == said
+    assert [line.partition(":")[0] for line in process.stderr] == expected
     assert process.wait() == 128 + signal.SIGPIPE

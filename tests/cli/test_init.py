@@ -22,12 +22,12 @@ WORKFLOW = ".github/workflows/release.yml"
     ],
 )
 def test_two_files_are_written_that_the_program_itself_reads(
-    url: str | None, image: str, git_repository: GitRepository, run: Run
+    url: str | None, image: str, git_repository: GitRepository, run_here: Run
 ) -> None:
     git_repository.write(scratch_files())
     if url:
         git_repository.git("remote", "add", "origin", url)
-    done = run("init", cwd=git_repository.path)
+    done = run_here("init", cwd=git_repository.path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"wrote releasetag.toml\nwrote {WORKFLOW}\n"
     written = (git_repository.path / "releasetag.toml").read_text()
@@ -35,44 +35,44 @@ def test_two_files_are_written_that_the_program_itself_reads(
     assert tomllib.loads(written)["images"] == [image]
     git_repository.commit()
     git_repository.tag("v1.2.3")
-    planned = run("plan", "--quiet", "--history", "local", cwd=git_repository.path)
+    planned = run_here("plan", "--quiet", "--history", "local", cwd=git_repository.path)
     assert planned.stdout.splitlines()[0] == f"{image}:1.2.3", planned
 
 
 @pytest.mark.parametrize("there", ["releasetag.toml", WORKFLOW])
 def test_no_file_is_written_over_or_beside_one_that_exists(
-    there: str, git_repository: GitRepository, run: Run
+    there: str, git_repository: GitRepository, run_here: Run
 ) -> None:
     git_repository.write({there: "mine\n"})
-    done = run("init", cwd=git_repository.path)
+    done = run_here("init", cwd=git_repository.path)
     assert done.returncode == 2, done
-    assert done.stderr.startswith(f"error: {there} is there already")
+    assert done.stderr.startswith(f"error: {there} exists already")
     files = [f for f in git_repository.path.rglob("*") if f.is_file() and ".git/" not in str(f)]
     assert [str(f.relative_to(git_repository.path)) for f in files] == [there]
     assert (git_repository.path / there).read_text() == "mine\n"
 
 
-def test_a_directory_that_cannot_be_made_is_told_in_two_lines(
-    git_repository: GitRepository, run: Run
+def test_a_directory_that_cannot_be_made_is_two_lines(
+    git_repository: GitRepository, run_here: Run
 ) -> None:
     git_repository.write({".github": "a file\n"})
-    done = run("init", cwd=git_repository.path)
+    done = run_here("init", cwd=git_repository.path)
     assert done.returncode == 2, done
     assert done.stderr.splitlines()[0] == f"error: {WORKFLOW} cannot be written: Not a directory"
 
 
-def test_in_a_folder_the_files_go_to_the_top(git_repository: GitRepository, run: Run) -> None:
+def test_in_a_folder_the_files_go_to_the_top(git_repository: GitRepository, run_here: Run) -> None:
     inside = git_repository.path / "src"
     inside.mkdir()
-    done = run("init", "--quiet", cwd=inside)
+    done = run_here("init", "--quiet", cwd=inside)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert (git_repository.path / "releasetag.toml").is_file()
     assert not list(inside.iterdir())
 
 
-def test_what_was_written_is_told_as_json(git_repository: GitRepository, run: Run) -> None:
-    done = run("init", "--json", cwd=git_repository.path)
+def test_the_written_files_are_listed_as_json(git_repository: GitRepository, run_here: Run) -> None:
+    done = run_here("init", "--json", cwd=git_repository.path)
     assert done.json == {"schema": 1, "written": ["releasetag.toml", WORKFLOW]}
     assert all((git_repository.path / name).is_file() for name in done.json["written"])
-    again = run("init", "--json", cwd=git_repository.path)
+    again = run_here("init", "--json", cwd=git_repository.path)
     assert (again.returncode, again.json["error"]["kind"]) == (2, "usage")

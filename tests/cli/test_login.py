@@ -26,22 +26,22 @@ def stored(home: Path) -> dict[str, object]:
 def test_credentials_are_checked_stored_used_and_removed(
     auth: Literal["htpasswd", "token"],
     start_registry: StartRegistry,
-    run: Run,
+    run_here: Run,
     home: Path,
     tmp_path: Path,
 ) -> None:
     registry = start_registry(auth=auth)
     login = ("login", registry.address, "-u", USERNAME, "--password-stdin")
-    done = run(*login, cwd=tmp_path, stdin=f"{PASSWORD}\n")
+    done = run_here(*login, cwd=tmp_path, stdin=f"{PASSWORD}\n")
     assert done.returncode == 0, done
     assert done.stdout == f"logged in to {registry.address}, stored in ~/.docker/config.json\n"
     assert PASSWORD not in done.stdout + done.stderr
     assert list(stored(home)) == [registry.address]
     assert (home / ".docker" / "config.json").stat().st_mode & 0o077 == 0
-    out = run("logout", registry.address, "--json", cwd=tmp_path)
+    out = run_here("logout", registry.address, "--json", cwd=tmp_path)
     assert out.json == {"schema": 1, "registry": registry.address, "erased": True}
     assert stored(home) == {}
-    again = run("logout", registry.address, cwd=tmp_path)
+    again = run_here("logout", registry.address, cwd=tmp_path)
     assert (again.returncode, again.stdout) == (0, f"not logged in to {registry.address}\n")
 
 
@@ -49,12 +49,12 @@ def test_credentials_are_checked_stored_used_and_removed(
 def test_a_wrong_password_is_not_stored(
     auth: Literal["htpasswd", "token"],
     start_registry: StartRegistry,
-    run: Run,
+    run_here: Run,
     home: Path,
     tmp_path: Path,
 ) -> None:
     registry = start_registry(auth=auth)
-    done = run(
+    done = run_here(
         "login", registry.address, "-u", USERNAME, "--password-stdin", "--json", "--verbose",
         cwd=tmp_path, stdin="hunter2",
     )  # fmt: skip
@@ -65,7 +65,7 @@ def test_a_wrong_password_is_not_stored(
 
 
 @pytest.mark.parametrize(
-    ("args", "stdin", "code", "said"),
+    ("args", "stdin", "code", "expected"),
     [
         (["--password-stdin"], "x", 2, "give one with --username"),
         (["-u", "alice", "--password-stdin"], "", 2, "the password is empty"),
@@ -73,12 +73,19 @@ def test_a_wrong_password_is_not_stored(
         (["-u", "alice", "--password-stdin"], "x", 8, "cannot be reached"),
     ],
 )
-def test_what_cannot_be_is_refused_in_two_lines(
-    args: list[str], stdin: str, code: int, said: str, run: Run, home: Path, tmp_path: Path
+def test_a_login_that_is_not_possible_is_two_lines(
+    args: list[str],
+    stdin: str,
+    code: int,
+    expected: str,
+    run_here: Run,
+    no_waiting: None,
+    home: Path,
+    tmp_path: Path,
 ) -> None:
-    done = run("login", f"127.0.0.1:{free_port()}", *args, cwd=tmp_path, stdin=stdin)
+    done = run_here("login", f"127.0.0.1:{free_port()}", *args, cwd=tmp_path, stdin=stdin)
     assert done.returncode == code, done
-    assert said in done.stderr
+    assert expected in done.stderr
     assert [line.partition(": ")[0] for line in done.stderr.splitlines()] == ["error", "hint"]
     assert stored(home) == {}
 
@@ -95,13 +102,13 @@ def test_a_password_that_is_no_text_is_refused(home: Path) -> None:
     assert b"the password is not text in UTF-8" in done.stderr
 
 
-def test_a_password_in_place_of_a_registry_is_not_shown(run: Run, tmp_path: Path) -> None:
-    done = run("login", "https://alice:hunter2@ghcr.io", cwd=tmp_path)
+def test_a_password_in_place_of_a_registry_is_not_shown(run_here: Run, tmp_path: Path) -> None:
+    done = run_here("login", "https://alice:hunter2@ghcr.io", cwd=tmp_path)
     assert done.returncode == 2, done
     assert "hunter2" not in done.stdout + done.stderr
 
 
-def test_a_person_is_asked_and_the_password_is_not_shown(
+def test_on_a_terminal_the_password_is_asked_for_and_not_shown(
     start_registry: StartRegistry, home: Path, tmp_path: Path
 ) -> None:
     registry = start_registry(auth="htpasswd")
@@ -130,11 +137,11 @@ def test_a_person_is_asked_and_the_password_is_not_shown(
     assert list(stored(home)) == [registry.address]
 
 
-def test_what_counts_before_the_stored_is_told(
-    start_registry: StartRegistry, run: Run, tmp_path: Path
+def test_what_takes_precedence_over_the_stored_is_a_warning(
+    start_registry: StartRegistry, run_here: Run, tmp_path: Path
 ) -> None:
     registry = start_registry(auth="htpasswd")
-    done = run(
+    done = run_here(
         "login", registry.address, "-u", USERNAME, "--password-stdin", "--quiet",
         cwd=tmp_path, stdin=PASSWORD, env={"DOCKER_AUTH_CONFIG": '{"auths": {}}'},
     )  # fmt: skip

@@ -29,13 +29,13 @@ def shell(
 
 @pytest.mark.parametrize("options", ["", "--json", "--help"])
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_full_disk_is_said_in_two_lines(
+def test_a_full_disk_is_two_lines(
     app: GitRepository, home: Path, options: str, unbuffered: str
 ) -> None:
     done = shell(f"plan {options} > /dev/full", app, home, PYTHONUNBUFFERED=unbuffered)
     assert done.returncode == 1
     error, hint = done.stderr.splitlines()
-    assert error == "error: what is to be said cannot be written: No space left on device"
+    assert error == "error: cannot write to standard output: No space left on device"
     assert hint.startswith("hint: ")
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Run
-from tests.support.cli import no_engine
 from tests.support.git import GitRepository
 from tests.support.registry import free_port
 
@@ -25,8 +24,8 @@ def app(git_repository: GitRepository) -> GitRepository:
     return git_repository
 
 
-def test_a_hotfix_of_an_old_line(app: GitRepository, run: Run) -> None:
-    done = run("plan", "-i", "acme/app", "-i", "ghcr.io/acme/app", cwd=app.path)
+def test_a_hotfix_of_an_old_line(app: GitRepository, run_here: Run) -> None:
+    done = run_here("plan", "-i", "acme/app", "-i", "ghcr.io/acme/app", cwd=app.path)
     assert done.returncode == 0, done
     assert done.stderr == ""
     assert done.stdout == (
@@ -41,8 +40,8 @@ def test_a_hotfix_of_an_old_line(app: GitRepository, run: Run) -> None:
     )
 
 
-def test_a_prerelease_by_name(app: GitRepository, run: Run) -> None:
-    done = run("plan", "--git-tag", "v1.9.2-rc.1", "-t", "{version}", "-t", "{major}",
+def test_a_prerelease_by_name(app: GitRepository, run_here: Run) -> None:
+    done = run_here("plan", "--git-tag", "v1.9.2-rc.1", "-t", "{version}", "-t", "{major}",
                "-t", "{channel}", cwd=app.path)  # fmt: skip
     assert done.returncode == 0, done
     assert done.stdout.splitlines()[2:] == [
@@ -60,15 +59,15 @@ def test_a_prerelease_by_name(app: GitRepository, run: Run) -> None:
     ],
 )
 def test_quiet_is_what_to_push_a_line_each(
-    images: list[str], expected: str, app: GitRepository, run: Run
+    images: list[str], expected: str, app: GitRepository, run_here: Run
 ) -> None:
     options = [word for image in images for word in ("-i", image)]
-    done = run("plan", "--quiet", *options, cwd=app.path)
+    done = run_here("plan", "--quiet", *options, cwd=app.path)
     assert (done.returncode, done.stdout, done.stderr) == (0, expected, "")
 
 
-def test_json_is_one_object_that_says_the_same(app: GitRepository, run: Run) -> None:
-    done = run("plan", "-i", "acme/app", "--json", cwd=app.path)
+def test_json_is_one_object_that_says_the_same(app: GitRepository, run_here: Run) -> None:
+    done = run_here("plan", "-i", "acme/app", "--json", cwd=app.path)
     assert done.returncode == 0, done
     assert done.stderr == ""
     assert list(done.json) == [
@@ -84,20 +83,20 @@ def test_json_is_one_object_that_says_the_same(app: GitRepository, run: Run) -> 
 
 
 def test_neither_an_engine_nor_a_registry_is_asked(
-    app: GitRepository, run: Run, tmp_path: Path
+    app: GitRepository, run_here: Run, tmp_path: Path
 ) -> None:
     image = f"127.0.0.1:{free_port()}/acme/app"
-    done = run("plan", "-i", image, cwd=app.path, env=no_engine(tmp_path))
+    done = run_here("plan", "-i", image, cwd=app.path)
     assert done.returncode == 0, done
 
 
-def test_twice_the_same(app: GitRepository, run: Run) -> None:
-    first, second = (run("plan", "--json", cwd=app.path) for _ in range(2))
+def test_twice_the_same(app: GitRepository, run_here: Run) -> None:
+    first, second = (run_here("plan", "--json", cwd=app.path) for _ in range(2))
     assert first.stdout == second.stdout
 
 
 def test_a_component_is_chosen_by_the_prefix_of_its_git_tag(
-    git_repository: GitRepository, run: Run
+    git_repository: GitRepository, run_here: Run
 ) -> None:
     git_repository.write(
         {
@@ -109,19 +108,19 @@ def test_a_component_is_chosen_by_the_prefix_of_its_git_tag(
     git_repository.commit()
     git_repository.tag("api/v1.2.3")
     git_repository.tag("web/v9.0.0")
-    done = run("plan", "--git-tag", "api/v1.2.3", "--json", cwd=git_repository.path)
+    done = run_here("plan", "--git-tag", "api/v1.2.3", "--json", cwd=git_repository.path)
     assert done.returncode == 0, done
     assert done.json["references"] == ["acme/api:1.2.3", "acme/api:1.2", "acme/api:latest"]
-    both = run("plan", cwd=git_repository.path)
+    both = run_here("plan", cwd=git_repository.path)
     assert both.returncode == 2, both
     assert "api/v1.2.3, web/v9.0.0" in both.stderr
 
 
 def test_a_remote_that_does_not_answer_is_a_warning_on_standard_error(
-    app: GitRepository, run: Run, tmp_path: Path
+    app: GitRepository, run_here: Run, tmp_path: Path
 ) -> None:
     app.git("remote", "add", "origin", str(tmp_path / "missing.git"))
-    done = run("plan", "--json", cwd=app.path)
+    done = run_here("plan", "--json", cwd=app.path)
     assert done.returncode == 0, done
     assert done.json["history"]["source"] == "local"
     assert done.stderr.startswith("warning: ")

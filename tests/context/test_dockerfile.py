@@ -127,6 +127,9 @@ def test_base_images_are_those_that_are_no_stage() -> None:
         "FROM a\nRUN " + "<" * 100_000 + "\n",
         "FROM a\n" + "\\\n" * 100_000,
         "FROM " + "${" * 100_000 + "\n",
+        "FROM a\nRUN cat <<" + " " * 100_000 + "<E\n",
+        "FROM a\nCOPY " + "--a  " * 100_000 + "x\n",
+        "FROM a\nRUN " + "--a  " * 100_000 + "[ <<E\n",
     ],
 )
 def test_a_long_dockerfile_takes_no_longer_than_its_length(dockerfile: str) -> None:

@@ -4,14 +4,22 @@ The tables of patterns were checked with github.com/moby/patternmatcher and with
 command sends.
 """
 
+import itertools
 import os
+import posixpath
+import signal
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from releasetag.context.dockerignore import parse_rules
 from releasetag.context.tree import open_context
 from releasetag.errors import UsageError
 from tests.support.context import files_in, make_tree
@@ -129,6 +137,8 @@ def test_invalid_pattern_names_file_and_line(
         (b"caf\xe9", b"caf\xe9", b"caf\xe8"),
         (b"caf\xe9*", b"caf\xe9s", b"cafes"),
         (b"a?b", b"a\nb", b"ab"),
+        (b"a\\s*b", b"a b", b"a\vb"),
+        (b"a[\\S]*b", b"a\vb", b"a b"),
     ],
 )
 def test_names_are_matched_as_utf8_and_other_bytes_do_not_crash(
@@ -184,3 +194,96 @@ def test_any_ignore_file_is_read_or_refused(text: str) -> None:
             sent, refused = set(), error.message
     assert sent <= {"a/b"}
     assert not refused or "is not a valid pattern" in refused
+
+
+TOKENS = st.lists(
+    st.sampled_from(["a", "b", "ab", ".", "/", "*", "?", "**/", "[ab]", "[^a]", "[a-c/]", r"\*"]),
+    min_size=1,
+    max_size=7,
+)
+SHORT_NAMES = st.text(st.sampled_from("abc./*"), min_size=1, max_size=7)
+
+
+def matches_naively(tokens: list[str], name: str) -> bool:
+    """The definition, by trying everything."""
+    if not tokens:
+        return not name
+    token, rest = tokens[0], tokens[1:]
+    ends = range(len(name) + 1)
+    if token == "*":
+        return any("/" not in name[:end] and matches_naively(rest, name[end:]) for end in ends)
+    if token == "**/":
+        below = (end for end in ends if end == 0 or name[end - 1] == "/")
+        return any(matches_naively(rest, name[end:]) for end in below)
+    of_one = {"?": "abc.*", "[ab]": "ab", "[^a]": "bc./*", "[a-c/]": "abc/", r"\*": "*"}
+    if token in of_one:
+        return name[:1] != "" and name[0] in of_one[token] and matches_naively(rest, name[1:])
+    return name.startswith(token) and matches_naively(rest, name.removeprefix(token))
+
+
+@settings(max_examples=300, deadline=None)
+@given(TOKENS, SHORT_NAMES)
+def test_a_pattern_matches_what_its_definition_says(tokens: list[str], name: str) -> None:
+    pattern = "".join(tokens)
+    # Cleaning would make it another one; "**" and no slash behind it is another thing.
+    assume(posixpath.normpath(pattern) == pattern != "." and not pattern.startswith("/"))
+    assume(not any(pair in (("*", "*"), ("*", "**/")) for pair in itertools.pairwise(tokens)))
+    (rule,) = parse_rules(pattern.encode(), "file")
+    assert rule.matches(name) == matches_naively(tokens, name)
+
+
+@contextmanager
+def cpu_seconds(limit: float) -> Iterator[None]:
+    """Fail what takes more time of the processor, instead of waiting for it."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, limit)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+UNLUCKY = ["*a", "**/*", "*[ab]", "?*", r"*\w", "**/a*", "**/**/*a", "[^b]*"]
+
+
+@pytest.mark.parametrize("part", UNLUCKY)
+def test_no_pattern_is_slow(part: str) -> None:
+    """With backtracking each of these takes longer than anybody can wait."""
+    (rule,) = parse_rules((part * 60 + "*b").encode(), "file")
+    with cpu_seconds(2):
+        assert not rule.matches("a" * 4000)
+        assert not rule.matches("a/" * 2000 + "a")
+
+
+@pytest.mark.parametrize("part", UNLUCKY)
+@pytest.mark.parametrize(("repetitions", "length"), [(10, 200), (40, 200), (40, 3200)])
+def test_a_match_takes_as_many_steps_as_the_pattern_is_long(
+    part: str, repetitions: int, length: int
+) -> None:
+    pattern = part * repetitions + "*b"
+    (rule,) = parse_rules(pattern.encode(), "file")
+    steps = 0
+
+    def count(frame: FrameType, event: str, arg: object) -> None:
+        nonlocal steps
+        steps += event == "call"
+
+    sys.setprofile(count)
+    try:
+        with cpu_seconds(2):
+            rule.matches("a" * length)
+    finally:
+        sys.setprofile(None)
+    assert steps <= 3 * len(pattern) + 10
+
+
+def test_an_ignore_file_of_strange_lines_is_read_in_a_time_that_grows_with_it() -> None:
+    with cpu_seconds(2):
+        for part in ("[", "[:", "[a-", "[^", "*[", "[[:", "[a]["):
+            with pytest.raises(UsageError, match="is not a valid pattern"):
+                parse_rules(f"*a*{part * 5_000}".encode(), "file")

@@ -11,7 +11,7 @@ import pytest
 
 from releasetag.context.tree import (
     BuildContext,
-    levels,
+    ancestors,
     link_target,
     open_context,
     read_capability,
@@ -83,7 +83,7 @@ def test_dockerfile_in_the_context_keeps_its_name(tmp_path: Path, name: str) -> 
     context = open_context(root, root / name)
     assert context.dockerfile_name == name
     assert context.dockerfile == root / name
-    assert context.added is None
+    assert context.injected is None
     assert names(context).count(name) == 1
 
 
@@ -114,7 +114,7 @@ def reserved(content: str) -> str:
 def test_ignored_dockerfile_has_a_reserved_name(tmp_path: Path, ignore: str) -> None:
     context = open_context(make_tree(tmp_path, "a", ignore=ignore), None)
     assert context.dockerfile_name == reserved(DOCKERFILE)
-    assert context.added == DOCKERFILE.encode()
+    assert context.injected == DOCKERFILE.encode()
     assert "Dockerfile" not in names(context)
 
 
@@ -130,7 +130,7 @@ def test_dockerfile_outside_or_behind_a_link_has_a_reserved_name(tmp_path: Path)
     for dockerfile in (outer, root / "link"):
         context = open_context(root, dockerfile)
         assert context.dockerfile_name == reserved(outer.read_text())
-        assert context.added == outer.read_bytes()
+        assert context.injected == outer.read_bytes()
 
 
 @pytest.mark.parametrize("name", [b"\xff", "😀".encode() + b"\xff"])
@@ -153,6 +153,9 @@ def test_what_is_no_context_or_dockerfile_is_refused(tmp_path: Path) -> None:
         (tmp_path / "loop", None, "does not exist"),
         (root / "a" / "b", None, "does not exist"),
         (root / "a", None, "is not a directory"),
+        (tmp_path / "con\0text", None, "con\\x00text' does not exist"),
+        (root, root / "Docker\0file", "Docker\\x00file' has a NUL character"),
+        (root, tmp_path / "con\0text" / "Dockerfile", "has a NUL character"),
         (tmp_path / "bare", None, "there is no Dockerfile"),
         (root, tmp_path / "none", "there is no Dockerfile"),
         (root, root / "a" / "b", "there is no Dockerfile"),
@@ -210,8 +213,8 @@ def test_deep_directories_do_not_exhaust_the_stack(tmp_path: Path) -> None:
     ("name", "expected"),
     [("a", ["a"]), ("a/b/c", ["a", "a/b", "a/b/c"])],
 )
-def test_levels_of_a_name_end_with_it(name: str, expected: list[str]) -> None:
-    assert list(levels(name)) == expected
+def test_the_ancestors_of_a_name_end_with_it(name: str, expected: list[str]) -> None:
+    assert list(ancestors(name)) == expected
 
 
 def test_names_come_in_the_order_of_their_bytes_below_their_directory(tmp_path: Path) -> None:

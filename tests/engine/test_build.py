@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,10 +16,10 @@ from docker import APIClient
 
 from releasetag.context.tar import archive
 from releasetag.context.tree import BuildContext
-from releasetag.credentials import Credentials
+from releasetag.credentials import Credentials, CredentialStore
 from releasetag.engine import build as build_module
 from releasetag.engine.build import BuildOptions, build, build_error, choose_builder
-from releasetag.engine.buildkit.session import Secret, SshAgent
+from releasetag.engine.buildkit.secrets import Secret, SshAgent
 from releasetag.engine.connect import Engine, connect
 from releasetag.errors import BuildError, EngineError, UsageError
 from releasetag.events import (
@@ -32,6 +32,7 @@ from releasetag.events import (
 )
 from tests.conftest import StartRegistry
 from tests.support.context import SHELL, make_context
+from tests.support.credentials import NO_CREDENTIALS, store_of
 from tests.support.engine import Engine as RealEngine
 from tests.support.engine import PrivateEngine
 
@@ -54,16 +55,12 @@ def builder(request: pytest.FixtureRequest) -> Builder:
     return name
 
 
-def nobody(registry: str) -> None:
-    return None
-
-
 def run(
     docker: Engine,
     context: BuildContext,
     builder: Builder,
     *,
-    find_credentials: Callable[[str], Credentials | None] = nobody,
+    credentials: CredentialStore = NO_CREDENTIALS,
     **options: Any,
 ) -> tuple[str, list[BuildEvent]]:
     """Builds without a network: the test's engine has none."""
@@ -73,7 +70,7 @@ def run(
         context,
         BuildOptions(builder=builder, network="none", **options),
         mtime=MTIME,
-        find_credentials=find_credentials,
+        credentials=credentials,
         progress=events.append,
     )
     return image_id, events
@@ -138,7 +135,12 @@ def test_a_failed_step_is_named_and_its_last_lines_are_kept(
     options = BuildOptions(builder=builder, network="none")
     with pytest.raises(BuildError) as caught:
         build(
-            docker, context, options, mtime=MTIME, find_credentials=nobody, progress=events.append
+            docker,
+            context,
+            options,
+            mtime=MTIME,
+            credentials=NO_CREDENTIALS,
+            progress=events.append,
         )
     assert "seq 100; echo last; exit 3" in caught.value.message
     assert caught.value.message.endswith("code: 3")
@@ -247,7 +249,7 @@ def test_an_exception_out_of_progress_stops_the_build(
             make_context(tmp_path, dockerfile),
             options,
             mtime=MTIME,
-            find_credentials=nobody,
+            credentials=NO_CREDENTIALS,
             progress=stop,
         )
     assert was_running == [True]
@@ -272,7 +274,7 @@ def test_a_private_base_image_is_pulled_with_credentials(
     known = {registry.address: alice} if has_credentials else {}
 
     def build_it() -> str:
-        return run(docker, context, builder, pull=True, find_credentials=known.get)[0]
+        return run(docker, context, builder, pull=True, credentials=store_of(known))[0]
 
     if has_credentials:
         assert configuration(docker, build_it())["Labels"] == {"base": "private"}
@@ -294,9 +296,9 @@ def test_an_engine_that_stops_while_it_builds_is_an_engine_error(
 
     options = BuildOptions(builder=builder, network="none")
     with pytest.raises((EngineError, BuildError)):
-        build(docker, context, options, mtime=MTIME, find_credentials=nobody, progress=stop)
+        build(docker, context, options, mtime=MTIME, credentials=NO_CREDENTIALS, progress=stop)
     with pytest.raises(EngineError, match=r"connection to the Docker Engine at unix://.* was lost"):
-        build(docker, context, options, mtime=MTIME, find_credentials=nobody, progress=stop)
+        build(docker, context, options, mtime=MTIME, credentials=NO_CREDENTIALS, progress=stop)
 
 
 @pytest.mark.parametrize(
@@ -356,7 +358,7 @@ def test_a_lost_connection_does_not_show_build_arguments(docker: Engine, tmp_pat
     options = BuildOptions(build_args={"TOKEN": "hunter2"})
     context = make_context(tmp_path, "FROM scratch\n")
     with pytest.raises(EngineError) as caught:
-        build(gone, context, options, mtime=MTIME, find_credentials=nobody, progress=print)
+        build(gone, context, options, mtime=MTIME, credentials=NO_CREDENTIALS, progress=print)
     assert "hunter2" not in caught.value.message
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,16 @@ import pytest
 from releasetag.engine.endpoint import Endpoint, Tls, endpoints
 from releasetag.errors import EngineError
 
+NESTED = '{"currentContext":' * 100_000
+
 
 def store_context(folder: Path, name: str, docker: dict[str, object], *files: str) -> Path:
     """What ``docker context create`` writes, and where its TLS material is."""
-    identity = hashlib.sha256(name.encode()).hexdigest()
+    identity = hashlib.sha256(os.fsencode(name)).hexdigest()
     meta = folder / "contexts/meta" / identity
     meta.mkdir(parents=True)
-    content = {"Name": name, "Metadata": {}, "Endpoints": {"docker": docker}}
+    shown = name.encode("utf-8", "replace").decode()
+    content = {"Name": shown, "Metadata": {}, "Endpoints": {"docker": docker}}
     (meta / "meta.json").write_text(json.dumps(content))
     material = folder / "contexts/tls" / identity / "docker"
     if files:
@@ -25,7 +29,7 @@ def store_context(folder: Path, name: str, docker: dict[str, object], *files: st
     return material
 
 
-def test_without_anything_the_usual_sockets_are_tried_in_order() -> None:
+def test_without_anything_the_default_sockets_are_tried_in_order() -> None:
     found = endpoints({"HOME": "/home/a", "XDG_RUNTIME_DIR": "/run/user/7"})
     assert [each.address for each in found] == [
         "unix:///var/run/docker.sock",
@@ -65,9 +69,11 @@ def test_docker_host_names_the_one_endpoint(host: str, address: str, tmp_path: P
         "ssh://-oProxyCommand=id",
         "ssh://u:hunter2@h",
         "npipe:////./pipe/docker_engine",
+        "unix:///run/docker\0.sock",
+        "tcp://h\0:1",
     ],
 )
-def test_an_address_that_cannot_be_dialled_is_refused_and_not_repeated(host: str) -> None:
+def test_an_address_that_is_invalid_is_refused_and_not_repeated(host: str) -> None:
     with pytest.raises(EngineError, match="DOCKER_HOST does not hold an address") as caught:
         endpoints({"DOCKER_HOST": host})
     assert "hunter2" not in str(caught.value)
@@ -102,7 +108,7 @@ def test_docker_context_comes_before_the_current_context(tmp_path: Path) -> None
     assert endpoints({**config, "DOCKER_CONTEXT": "b"})[0].address == "unix:///b.sock"
 
 
-def test_the_context_named_default_means_the_usual_sockets(tmp_path: Path) -> None:
+def test_the_context_named_default_means_the_default_sockets(tmp_path: Path) -> None:
     store_context(tmp_path, "a", {"Host": "unix:///a.sock"})
     (tmp_path / "config.json").write_text('{"currentContext": "a"}')
     environ = {"DOCKER_CONFIG": str(tmp_path), "DOCKER_CONTEXT": "default"}
@@ -122,6 +128,14 @@ def test_a_context_without_client_certificate_keeps_its_authority(tmp_path: Path
     assert found == Tls(material / "ca.pem", None, None, verify=True)
 
 
+def test_a_context_may_have_a_name_that_is_not_utf8(tmp_path: Path) -> None:
+    config = {"DOCKER_CONFIG": str(tmp_path), "DOCKER_CONTEXT": os.fsdecode(b"caf\xe9")}
+    with pytest.raises(EngineError, match="no docker context"):
+        endpoints(config)
+    store_context(tmp_path, config["DOCKER_CONTEXT"], {"Host": "unix:///a.sock"})
+    assert endpoints(config)[0].address == "unix:///a.sock"
+
+
 def test_an_unknown_context_names_the_known_ones(tmp_path: Path) -> None:
     store_context(tmp_path, "b", {"Host": "unix:///b.sock"})
     store_context(tmp_path, "a", {"Host": "unix:///a.sock"})
@@ -130,7 +144,11 @@ def test_an_unknown_context_names_the_known_ones(tmp_path: Path) -> None:
     assert "default, a, b" in caught.value.hint
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"Endpoints": {"docker": {}}}', "\ufeff"])
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"Endpoints": {"docker": {}}}', "\ufeff", NESTED, r'{"Name": "\ud800"}'],
+    ids=range(7),
+)
 def test_a_damaged_context_is_said_to_be_damaged(content: str, tmp_path: Path) -> None:
     store_context(tmp_path, "a", {})
     next(tmp_path.glob("contexts/meta/*/meta.json")).write_text(content)
@@ -138,8 +156,12 @@ def test_a_damaged_context_is_said_to_be_damaged(content: str, tmp_path: Path) -
         endpoints({"DOCKER_CONFIG": str(tmp_path), "DOCKER_CONTEXT": "a"})
 
 
-@pytest.mark.parametrize("config", ["", "[]", '{"currentContext": 1}', '{"currentContext": ""}'])
-def test_a_config_file_that_names_no_context_means_the_usual_sockets(
+@pytest.mark.parametrize(
+    "config",
+    ["", "[]", '{"currentContext": 1}', '{"currentContext": ""}', NESTED],
+    ids=range(5),
+)
+def test_a_config_file_that_names_no_context_means_the_default_sockets(
     config: str, tmp_path: Path
 ) -> None:
     (tmp_path / "config.json").write_text(config)

@@ -90,12 +90,14 @@ def test_buildx_builds_once_and_its_attestations_are_under_every_tag(
     assert run("verify", *args[1:5], cwd=app.path).returncode == 0
 
 
+@pytest.mark.parametrize("argument", ["FLAVOUR=a", "DOCKER_FLAVOUR=a"])
 def test_a_build_that_fails_in_buildx_ends_with_the_steps_own_output(
     git_repository: GitRepository,
     docker_28: Engine,
     docker_command: dict[str, str],
     run: Run,
     registry: RegistryServer,
+    argument: str,
 ) -> None:
     words = "no builder failed to push"  # which buildx says of itself, elsewhere
     step = f'RUN ["/bin/busybox", "sh", "-c", "echo it is broken; exit 3", "{words}"]\n'
@@ -104,10 +106,12 @@ def test_a_build_that_fails_in_buildx_ends_with_the_steps_own_output(
     git_repository.tag("v1.2.3")
     done = run(
         "publish", "-i", f"{registry.address}/acme/app", "--builder", "buildx",
-        "--network", "none", cwd=git_repository.path, env=docker_28.environ | docker_command,
+        "--network", "none", "--build-arg", argument,
+        cwd=git_repository.path, env=docker_28.environ | docker_command,
     )  # fmt: skip
     assert done.returncode == 7, done
     assert "| it is broken" in done.stderr
+    assert "the build failed: process" in done.stderr
     assert registry.tags("acme/app") == []
 
 
@@ -148,6 +152,7 @@ def test_a_cache_that_buildx_left_in_a_registry_serves_a_build_without_it(
     ("options", "code", "words"),
     [
         (("--builder", "buildx:nope"), 2, 'no builder "nope"'),
+        (("--builder", "buildx:nope", "--build-arg", "DOCKER_A=b"), 2, 'no builder "nope"'),
         (("--builder", "buildx", "--no-push"), 2, "for the registry"),
     ],
 )
@@ -220,30 +225,80 @@ def test_without_buildx_there_is_a_hint(
     assert "docker buildx" in done.json["error"]["message"]
 
 
-def test_a_build_argument_is_not_in_the_process_list(
-    app: GitRepository,
-    docker_28: Engine,
-    docker_command: dict[str, str],
-    run: Run,
-    registry: RegistryServer,
-    tmp_path: Path,
-) -> None:
-    """A docker command of ours writes down its arguments and calls the real one."""
+@pytest.fixture
+def recorded(docker_command: dict[str, str], tmp_path: Path) -> Path:
+    """Let docker commands write down their arguments; gives the file."""
     seen = tmp_path / "arguments"
-    real = Path(docker_command["PATH"].partition(":")[0]) / "docker"
+    programs, path = docker_command["PATH"].split(":", 1)
     wrapper = tmp_path / "wrapper" / "docker"
     wrapper.parent.mkdir()
-    wrapper.write_text(f'#!/bin/sh\necho "$@" >> {seen}\nexec {real} "$@"\n')
+    wrapper.write_text(f'#!/bin/sh\necho "$@" >> {seen}\nexec {programs}/docker "$@"\n')
     wrapper.chmod(0o755)
-    app.write({"Dockerfile": "FROM scratch\nARG TOKEN\nLABEL token=$TOKEN\nCOPY hello.txt /\n"})
+    docker_command["PATH"] = f"{wrapper.parent}:{path}"
+    return seen
+
+
+SECRET = 's3cr3t-"${TOKEN}%{if}$${'
+
+
+@pytest.mark.parametrize(
+    ("builder", "name", "command"),
+    [
+        ("default", "TOKEN", "build"),
+        # What the docker command or its helpers read themselves, with another value for them:
+        ("fleet", "DOCKER_PASSWORD", "bake"),
+        ("default", "DOCKER_HOST", "bake"),
+        ("fleet", "HTTPS_PROXY", "bake"),
+        ("default", "PATH", "bake"),
+        ("fleet", "AWS_PROFILE", "bake"),
+    ],
+    indirect=["builder"],
+)
+def test_no_value_of_a_build_argument_is_in_the_process_list(
+    app: GitRepository,
+    recorded: Path,
+    builder: dict[str, str],
+    run: Run,
+    registry: RegistryServer,
+    name: str,
+    command: str,
+) -> None:
+    label = "LABEL token=$" + name
+    app.write({"Dockerfile": f"FROM scratch\nARG {name}\n{label}\nCOPY hello.txt /\n"})
     app.commit()
     app.tag("v1.2.4")
-    env = docker_28.environ | {"PATH": f"{wrapper.parent}:{docker_command['PATH']}"}
     done = run(
-        "publish", "-i", f"{registry.address}/acme/app", "--builder", "buildx", "--json",
-        cwd=app.path, env=env | {"RELEASETAG_BUILD_ARGS": "TOKEN=s3cr3t-token"},
+        "publish", "-i", f"{registry.address}/acme/app", "--network", "host", "--json",
+        "--add-host", "a.test:127.0.0.1", "--label", "user=${x}", "--platform", "linux/amd64",
+        cwd=app.path,
+        env=builder | {"AWS_PROFILE": "ours", "RELEASETAG_BUILD_ARGS": f"{name}={SECRET}"},
     )  # fmt: skip
     assert done.returncode == 0, done
-    assert registry.labels("acme/app", "1.2.4")["token"] == "s3cr3t-token"
-    assert "--build-arg TOKEN" in seen.read_text()
-    assert "s3cr3t-token" not in seen.read_text()
+    labels = registry.labels("acme/app", "1.2.4")
+    assert labels["token"] == SECRET
+    assert labels["user"] == "${x}"
+    assert labels["org.opencontainers.image.revision"] == app.head
+    said = recorded.read_text()
+    assert f"buildx {command} " in said
+    assert "s3cr3t" not in said
+
+
+def test_a_bake_file_that_buildx_does_not_understand_is_said_to_need_a_newer_one(
+    app: GitRepository, docker_28: Engine, run: Run, registry: RegistryServer, tmp_path: Path
+) -> None:
+    """Buildx before 0.25 answers so to --add-host; there is none here."""
+    old = tmp_path / "old" / "docker"
+    old.parent.mkdir()
+    words = """:1,87-100: Unsupported argument; An argument named "extra-hosts" is not expected"""
+    old.write_text(
+        f"#!/bin/sh\n[ \"$2\" = version ] || {{ echo 'ERROR: {words} here.' >&2; exit 1; }}\n"
+    )
+    old.chmod(0o755)
+    done = run(
+        "publish", "-i", f"{registry.address}/acme/app", "--builder", "buildx", "--json",
+        "--build-arg", "DOCKER_PASSWORD=s3cr3t", "--add-host", "a.test:127.0.0.1",
+        cwd=app.path, env=docker_28.environ | {"PATH": f"{old.parent}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert done.returncode == 2, done
+    assert "update buildx" in done.json["error"]["hint"]
+    assert "s3cr3t" not in done.stdout + done.stderr

@@ -1,6 +1,7 @@
-"""releasetag.registry.auth: challenges, scopes, tokens, and where credentials may go."""
+"""releasetag.registry.auth: tokens, what they are good for, and where credentials may go."""
 
 import base64
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
@@ -11,10 +12,11 @@ import pytest
 from releasetag.credentials import Credentials
 from releasetag.errors import AuthError, PushError
 from releasetag.reference import Repository
-from releasetag.registry import Registries
-from releasetag.registry.auth import Challenge, challenges, union
+from releasetag.registry import Manifest, Registries
 from tests.conftest import StartRegistry
-from tests.support.fake_registry import Waits, at, digest
+from tests.support.fake_registry import Waits, at, descriptor, digest, open_registries
+from tests.support.registry import IMAGE_MANIFEST
+from tests.support.scripted import Answer, Asked, refusal, scripted
 
 REPOSITORY = Repository("registry.example.com", "acme/app")
 REALM = "https://auth.example.com/token"
@@ -27,71 +29,6 @@ def basic(credentials: Credentials) -> str:
     return "Basic " + base64.b64encode(pair.encode()).decode()
 
 
-@pytest.mark.parametrize(
-    ("headers", "expected"),
-    [
-        ([], []),
-        ([""], []),
-        (["Basic"], [("basic", {})]),
-        (['Basic realm="a"'], [("basic", {"realm": "a"})]),
-        (
-            ['Bearer realm="https://a/t",service="r",scope="repository:a/b:pull,push"'],
-            [
-                (
-                    "bearer",
-                    {"realm": "https://a/t", "service": "r", "scope": "repository:a/b:pull,push"},
-                )
-            ],
-        ),
-        (
-            ['bEaReR Realm = "a" , SERVICE=b ,, error="invalid_token"'],
-            [("bearer", {"realm": "a", "service": "b", "error": "invalid_token"})],
-        ),
-        ([r'Bearer realm="a\"b\\c, d=e"'], [("bearer", {"realm": r'a"b\c, d=e'})]),
-        (
-            ['Negotiate, Basic realm="x, y", Bearer realm="z"'],
-            [("negotiate", {}), ("basic", {"realm": "x, y"}), ("bearer", {"realm": "z"})],
-        ),
-        (
-            ["Negotiate abc/def==, Basic realm=x"],
-            [("negotiate", {}), ("basic", {"realm": "x"})],
-        ),
-        (
-            ['Basic realm="a"', 'Bearer realm="b"'],
-            [("basic", {"realm": "a"}), ("bearer", {"realm": "b"})],
-        ),
-        (['Bearer realm="a",realm="b"'], [("bearer", {"realm": "a"})]),
-        (['Bearer realm="unclosed'], [("bearer", {})]),
-        (["\x00\x01"], []),
-        (["," * 5000], []),
-    ],
-)
-def test_challenges_are_read(
-    headers: list[str], expected: list[tuple[str, dict[str, str]]]
-) -> None:
-    found = challenges(headers)
-    assert found[: len(expected)] == [Challenge(*pair) for pair in expected]
-    assert len(found) == len(expected) or "unclosed" in headers[0]
-
-
-@pytest.mark.parametrize(
-    ("scopes", "expected"),
-    [
-        ([], []),
-        (["repository:a:pull"], ["repository:a:pull"]),
-        (["repository:a:pull,push", "repository:a:pull"], ["repository:a:pull,push"]),
-        (["repository:a:pull", "repository:a:push,pull"], ["repository:a:pull,push"]),
-        (
-            ["repository:b:pull", "repository:a:pull", "repository:b:push"],
-            ["repository:b:pull,push", "repository:a:pull"],
-        ),
-        (["repository:h:5/a:pull"], ["repository:h:5/a:pull"]),
-    ],
-)
-def test_scopes_on_one_resource_are_one(scopes: list[str], expected: list[str]) -> None:
-    assert union(scopes) == expected
-
-
 @dataclass
 class Guarded:
     """A registry with a token server (made up: a real one has no clock to be turned).
@@ -99,7 +36,7 @@ class Guarded:
     Args:
         realm: what the challenge names.
         token: the token server's answer to its n-th request.
-        inside: what the registry does with who it lets in.
+        inside: the registry's answer to an authorised request.
     """
 
     realm: str = REALM
@@ -150,7 +87,7 @@ def test_a_token_is_asked_for_with_basic_credentials_service_and_scopes() -> Non
     }
 
 
-def test_nobody_asks_for_a_token_without_a_name() -> None:
+def test_without_credentials_a_token_is_requested_anonymously() -> None:
     guard = Guarded()
     with guard.registries(None) as registries:
         assert registries.tags(REPOSITORY) == ["1"]
@@ -172,7 +109,7 @@ def test_an_identity_token_is_exchanged_as_oauth2_has_it() -> None:
     }
 
 
-def test_an_identity_token_lets_in_to_a_real_registry(start_registry: StartRegistry) -> None:
+def test_an_identity_token_is_accepted_by_a_real_registry(start_registry: StartRegistry) -> None:
     registry = start_registry(auth="token")
     assert registry.token_server is not None
     expected = registry.put_image("acme/app", "1.2.3")
@@ -203,7 +140,7 @@ def test_a_registry_token_is_sent_as_it_is() -> None:
         ({"expires_in": 300}, {}, 295, 2),
         ({"expires_in": 5}, {}, 2, 1),
         ({"expires_in": 5}, {}, 6, 2),
-        ({"expires_in": 0}, {}, 30, 1),  # as good as not said
+        ({"expires_in": 0}, {}, 30, 1),  # as if it were absent
         (
             {"expires_in": 300, "issued_at": "2026-10-21T07:28:00.123456789Z"},
             {"Date": "Wed, 21 Oct 2026 07:31:20 GMT"},
@@ -243,11 +180,11 @@ def test_a_token_that_is_refused_is_replaced_once() -> None:
         assert registries.tags(REPOSITORY) == ["1"]
         guard.refused.update({"t2", "t3", "t4"})
         with pytest.raises(AuthError):
-            registries.tags(REPOSITORY)
+            registries.manifest(REPOSITORY.tagged("1"))
     assert len(guard.tokens) == 3
 
 
-def test_the_second_request_asks_for_its_token_before_it_is_told_to() -> None:
+def test_the_second_request_gets_its_token_before_it_is_challenged() -> None:
     guard = Guarded()
     with guard.registries() as registries:
         registries.tags(REPOSITORY)
@@ -414,7 +351,7 @@ def test_an_upload_to_another_host_gets_no_credentials() -> None:
                 uploads.append(request)
                 return httpx.Response(201)
             case "PUT", _:
-                return httpx.Response(201)
+                return httpx.Response(201, headers={"Docker-Content-Digest": digest(manifest)})
         blob = "/blobs/" in request.url.path
         return httpx.Response(200, stream=httpx.ByteStream(config if blob else manifest))
 
@@ -438,13 +375,13 @@ def test_an_upload_to_another_host_gets_no_credentials() -> None:
         (404, SECRET, PushError),
     ],
 )
-def test_a_token_that_is_not_given_is_an_error_at_once(
+def test_a_refused_token_is_an_error_at_once(
     status: int, credentials: Credentials, expected: type[Exception]
 ) -> None:
-    said = {"error": "invalid_grant", "error_description": "no\nway"}
-    guard = Guarded(token=lambda _: httpx.Response(status, json=said))
+    body = {"error": "invalid_grant", "error_description": "no\nway"}
+    guard = Guarded(token=lambda _: httpx.Response(status, json=body))
     with guard.registries(credentials) as registries, pytest.raises(expected) as caught:
-        registries.tags(REPOSITORY)
+        registries.manifest(REPOSITORY.tagged("1"))
     assert len(guard.tokens) == 1
     assert f"{status} (invalid_grant: no way)" in str(caught.value)
 
@@ -473,7 +410,9 @@ def test_an_answer_without_a_token_is_an_auth_error(content: bytes) -> None:
 
 @pytest.mark.parametrize("credentials", [SECRET, IDENTITY])
 @pytest.mark.parametrize("where", ["registry", "token server"])
-def test_secrets_that_are_sent_back_are_not_shown(credentials: Credentials, where: str) -> None:
+def test_secrets_that_a_registry_sends_back_are_not_shown(
+    credentials: Credentials, where: str
+) -> None:
     secrets = [
         SECRET.password,
         basic(SECRET).removeprefix("Basic "),
@@ -483,7 +422,7 @@ def test_secrets_that_are_sent_back_are_not_shown(credentials: Credentials, wher
     if where == "token server":
         secrets.remove("t0ken-of-ours")  # there is none yet
     secrets = [s for s in secrets if (s == "id3ntity") == (credentials is IDENTITY) or "t0" in s]
-    echo = {"errors": [{"code": "DENIED", "message": f"you said {' '.join(secrets)}"}]}
+    echo = {"errors": [{"code": "DENIED", "message": f"you sent {' '.join(secrets)}"}]}
 
     def token(_: int) -> httpx.Response:
         if where == "token server":
@@ -492,7 +431,98 @@ def test_secrets_that_are_sent_back_are_not_shown(credentials: Credentials, wher
 
     guard = Guarded(token=token, inside=lambda _: httpx.Response(403, json=echo))
     with guard.registries(credentials) as registries, pytest.raises(AuthError) as caught:
-        registries.tags(REPOSITORY)
+        registries.manifest(REPOSITORY.tagged("1"))
     shown = f"{caught.value.message} {caught.value.hint} {caught.value!r}"
-    assert "you said ***" in shown
+    assert "you sent ***" in shown
     assert not [secret for secret in secrets if secret in shown]
+
+
+ACTIONS: dict[str, Callable[[Registries, Repository, Manifest], object]] = {
+    "list": lambda r, at, _: r.tags(at),
+    "digest": lambda r, at, _: r.digest(at.tagged("1")),
+    "manifest": lambda r, at, _: r.manifest(at.tagged("1")),
+    "config": lambda r, at, image: r.image_config(at, image),
+    "missing": lambda r, at, image: r.missing(at, image),
+    "copy from": lambda r, at, _: r.copy(at.tagged("1"), Repository(at.registry, "acme/two")),
+    "put": lambda r, at, image: r.put_manifest(at.tagged("2"), image),
+    "copy to": lambda r, at, _: r.copy(Repository(at.registry, "acme/two").tagged("1"), at),
+}
+READS = ("list", "digest", "manifest", "config", "missing", "copy from")
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("allowed", ["", "pull"])
+@pytest.mark.parametrize("same", [True, False])
+def test_a_token_for_less_than_was_asked_is_no_answer(
+    start_registry: StartRegistry,
+    monkeypatch: pytest.MonkeyPatch,
+    action: str,
+    allowed: str,
+    same: bool,
+) -> None:
+    registry = start_registry(auth="token")
+    assert registry.token_server is not None
+    registry.put_image("acme/app", "1")
+    registry.put_image("acme/two", "1", {"another": "image"})
+    content = registry.manifest("acme/app", "1")
+    assert content is not None
+    issue = registry.token_server.token
+    access = (f"repository:acme/app:{allowed}",) if allowed else ()
+    two = "repository:acme/two:pull,push"
+    fixed = issue("alice", (*access, two))
+
+    def token(account: str, scopes: tuple[str, ...], seconds: int = 300) -> str:
+        return fixed if same else issue(account, (*access, two), seconds)
+
+    monkeypatch.setattr(registry.token_server, "token", token)
+    waits = Waits()
+    with open_registries(registry, sleep=waits) as registries:
+
+        def act() -> object:
+            return ACTIONS[action](registries, at(registry), Manifest(IMAGE_MANIFEST, content))
+
+        if allowed and action in READS:
+            act()
+        elif action == "list":
+            assert act() is None
+        else:
+            with pytest.raises(AuthError, match=r"answered 401 \(UNAUTHORIZED"):
+                act()
+    monkeypatch.undo()
+    assert registry.tags("acme/app") == ["1"]
+    assert sum(waits.seconds) in {0, 7.75}  # of the origin of a copy, which may be late
+
+
+@pytest.mark.parametrize("action", [name for name in ACTIONS if name != "list"])
+@pytest.mark.parametrize(
+    "denial",
+    [
+        refusal(401),
+        refusal(401, "UNAUTHORIZED"),
+        refusal(403),
+        refusal(403, "DENIED"),
+        refusal(404, "DENIED"),
+        refusal(404, "UNAUTHORIZED"),
+    ],
+)
+def test_denial_is_an_auth_error_in_every_form(action: str, denial: Answer) -> None:
+    config = b"{}"
+    image = Manifest(
+        IMAGE_MANIFEST,
+        json.dumps({"config": descriptor("c", config), "layers": []}).encode(),
+    )
+
+    def answer(asked: Asked) -> Answer:
+        if "acme/app" in asked.line:
+            # Of an answer to HEAD nobody sees more than the status.
+            return Answer(403) if "HEAD" in asked.line else denial
+        if "manifests" in asked.line and "GET" in asked.line:
+            return Answer(body=image.content)
+        return Answer(body=config) if "GET" in asked.line else refusal(404)
+
+    with (
+        scripted(answer) as server,
+        open_registries() as registries,
+        pytest.raises(AuthError, match=f"answered {denial.status}"),
+    ):
+        ACTIONS[action](registries, server.repository, image)

@@ -1,6 +1,8 @@
 """Results as tables: whole, aligned, and never more than text."""
 
+import io
 import re
+import sys
 import unicodedata
 from typing import Any
 
@@ -8,21 +10,28 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from releasetag.errors import ConflictError, PushError
-from releasetag.floating import Published
-from releasetag.promote import Promotion
-from releasetag.publish import Build
+from releasetag.errors import BuildError, ConflictError, PushError
+from releasetag.promote import PromotionPlan
+from releasetag.publish import Provenance
 from releasetag.reference import parse_reference, parse_repository
-from releasetag.registry import Manifest
-from releasetag.report.console import Tables, open_console
+from releasetag.report.console import PlainConsole, Tables, open_console, print_line
+from releasetag.report.messages import Messages
 from releasetag.report.record import PromoteResult, PublishResult, Record
-from releasetag.template import parse_template
+from releasetag.tagging import TagResult
 from releasetag.verify import VerifiedRepository, VerifiedTag
-from releasetag.version import parse_version
-from tests.support.records import BUILD, DIGEST, HOSTILE, log, plan, release, result, terminal
+from tests.support.records import (
+    BUILD,
+    DIGEST,
+    HOSTILE,
+    MANIFEST,
+    log,
+    plan,
+    promotion,
+    result,
+    terminal,
+)
 
 LONG = "a reason that goes on and on " * 6
-MANIFEST = Manifest("application/vnd.oci.image.index.v1+json", b"{}")
 OTHER = f"sha256:{'3' * 64}"
 
 
@@ -70,7 +79,7 @@ def test_a_publish() -> None:
 
 
 def test_a_publish_that_failed_lists_what_was_not_done() -> None:
-    made = Build("buildkit", reused=False, seconds=1.0, image_id=DIGEST)
+    made = Provenance("buildkit", reused=False, seconds=1.0, image_id=DIGEST)
     shown = result(made, "pushed", failure=PushError("m", "h"))
     assert Tables(log()).format_publish(shown).splitlines()[:3] == [
         f"v1.9.1 built as {DIGEST}",
@@ -84,7 +93,7 @@ def test_a_publish_that_failed_before_its_plan_has_no_table() -> None:
 
 
 def test_a_publish_that_pushes_nothing_lists_what_it_tagged() -> None:
-    made = Build("buildkit", reused=False, seconds=1.0, image_id=DIGEST)
+    made = Provenance("buildkit", reused=False, seconds=1.0, image_id=DIGEST)
     assert Tables(log()).format_publish(result(made, push=False)).splitlines()[:3] == [
         f"v1.9.1 built as {DIGEST}",
         "  tagged  acme/app:1.9.1",
@@ -95,26 +104,26 @@ def test_a_publish_that_pushes_nothing_lists_what_it_tagged() -> None:
 @pytest.mark.parametrize(
     ("settings", "build", "headline"),
     [
-        ({}, Build("buildkit", False, 0.0, ""), "dry run: would build with buildkit"),
+        ({}, Provenance("buildkit", False, 0.0, ""), "dry run: would build with buildkit"),
         (
             {},
-            Build("buildkit", True, 0.0, "", DIGEST),
+            Provenance("buildkit", True, 0.0, "", DIGEST),
             f"dry run: would reuse the published image {DIGEST}",
         ),
         (
             {"from_image": "app:edge"},
-            Build("image", False, 0.0, ""),
+            Provenance("image", False, 0.0, ""),
             "dry run: would publish the image app:edge",
         ),
         (
             {"from_container": "web"},
-            Build("container", False, 0.0, ""),
+            Provenance("container", False, 0.0, ""),
             "dry run: would commit the container web",
         ),
     ],
 )
 def test_a_dry_run_says_what_it_would_do(
-    settings: dict[str, Any], build: Build, headline: str
+    settings: dict[str, Any], build: Provenance, headline: str
 ) -> None:
     shown = Tables(log()).format_publish(result(build, dry_run=True, **settings))
     assert shown == (
@@ -131,6 +140,7 @@ def test_verified_repositories() -> None:
         VerifiedTag("latest", "2.0.1", "1.9.1", "drift"),
         VerifiedTag("2.0", "2.0.1", None, "missing"),
         VerifiedTag("1.9", "1.9.1", "1.9.1", "ok"),
+        VerifiedTag("1.8.0", "1.8.0", "1.8.0", "broken", "a blob is gone", DIGEST),
         VerifiedTag("1.9.0", "1.9.0", None, "unpublished"),
     )
     verified = [
@@ -142,27 +152,25 @@ def test_verified_repositories() -> None:
         "  drift        latest  names 1.9.1 and should name 2.0.1\n"
         "  missing      2.0     is missing and should name 2.0.1\n"
         "  ok           1.9     names 1.9.1\n"
+        "  broken       1.8.0   a blob is gone\n"
         "  unpublished  1.9.0   the image of 1.9.0 was never pushed\n"
         "acme/new\n"
         "  no release is known\n"
     )
 
 
-def moves() -> tuple[Promotion, ...]:
+def moves() -> PromotionPlan:
     """Tags that name nothing, another version, what nobody knows, and the release already."""
-    return tuple(
-        Promotion(parse_reference(f"acme/app:{tag}"), parse_template(tag), MANIFEST, now, digest)
-        for tag, now, digest in (
-            ("new", None, ""),
-            ("stable", parse_version("1.9.0"), OTHER),
-            ("edge", None, OTHER),
-            ("latest", parse_version("1.9.1"), MANIFEST.digest),
-        )
+    return promotion(
+        ("new", "", ""),
+        ("stable", "1.9.0", OTHER),
+        ("edge", "", OTHER),
+        ("latest", "1.9.1", MANIFEST.digest),
     )
 
 
 def test_a_promotion_s_dry_run() -> None:
-    assert Tables(log()).format_promote(PromoteResult(release("v1.9.1"), moves(), ())) == (
+    assert Tables(log()).format_promote(PromoteResult(moves(), ())) == (
         "dry run: would promote 1.9.1\n"
         "  push       acme/app:new     is missing\n"
         "  push       acme/app:stable  names 1.9.0 now\n"
@@ -172,12 +180,12 @@ def test_a_promotion_s_dry_run() -> None:
 
 
 def test_a_promotion_that_failed_lists_what_was_not_done() -> None:
-    first, second, *_ = (each.reference for each in moves())
+    first, second, *_ = (each.reference for each in moves().moves)
     items = (
-        Published(first, DIGEST, "pushed"),
-        Published(second, OTHER, "failed", error="denied"),
+        TagResult(first, DIGEST, "pushed"),
+        TagResult(second, OTHER, "failed", error="denied"),
     )
-    shown = PromoteResult(release("v1.9.1"), moves(), items, ConflictError("m", "h"))
+    shown = PromoteResult(moves(), items, ConflictError("m", "h"))
     assert Tables(log()).format_promote(shown) == (
         "promote 1.9.1\n"
         "  pushed    acme/app:new\n"
@@ -223,11 +231,11 @@ def test_no_line_ends_in_spaces() -> None:
 def test_text_from_elsewhere_is_shown_as_text_alone(make: type[Console]) -> None:
     tables = Tables(make())
     tag = VerifiedTag("latest", "1.0.0", HOSTILE, "drift")
-    failed = Published(parse_reference("acme/app:new"), "", "failed", error=HOSTILE)
+    failed = TagResult(parse_reference("acme/app:new"), "", "failed", error=HOSTILE)
     shown = [
         tables.format_publish(result(BUILD, "kept", "failed", reason=HOSTILE, error=HOSTILE)),
         tables.format_verify([VerifiedRepository(parse_repository("acme/app"), (tag,))]),
-        tables.format_promote(PromoteResult(release("v1.9.1"), moves(), (failed,))),
+        tables.format_promote(PromoteResult(moves(), (failed,))),
     ]
     for each in shown:
         assert_harmless(each)
@@ -246,12 +254,39 @@ def test_text_from_elsewhere_is_shown_as_text_alone(make: type[Console]) -> None
 def test_colours_are_left_out_where_nobody_wants_them(
     environ: dict[str, str], has_colours: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM"):
+    for name in ("NO_COLOR", "COLORTERM", "TTY_COMPATIBLE"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in environ.items():
+    for name, value in {"FORCE_COLOR": "1", **environ}.items():
         monkeypatch.setenv(name, value)
     console = open_console(stderr=False)
-    console._force_terminal = True
-    console._color_system = console._detect_color_system()
+    assert isinstance(console, Console)
     shown = Tables(console).format_plan(plan())
     assert bool(re.search(r"\x1b\[[0-9;]*3[0-9][0-9;]*m", shown)) is has_colours
+
+
+def test_a_log_has_the_same_lines_as_rich_would_print(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    file = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", file)
+    plain, rich = open_console(stderr=False), log()
+    assert isinstance(plain, PlainConsole)
+    tags = (
+        VerifiedTag("漢字", "1.0.0", HOSTILE, "drift"),
+        VerifiedTag("1", "1.0.0", "1.0.0", "ok"),
+    )
+    for console in (plain, rich):
+        tables = Tables(console)
+        for text in (
+            tables.format_plan(plan()),
+            tables.format_publish(kept(LONG)),
+            tables.format_publish(result(BUILD, "failed", error=HOSTILE)),
+            tables.format_verify([VerifiedRepository(parse_repository("acme/app"), tags)]),
+            tables.format_promote(PromoteResult(moves(), ())),
+        ):
+            console.file.write(text)
+        Messages({}, console).error(BuildError(HOSTILE, "a hint", log=("a line", HOSTILE)))
+        Messages({}, console).warning(HOSTILE)
+        print_line(console, ("a line", "bold"))
+    assert isinstance(rich.file, io.StringIO)
+    assert file.getvalue() == rich.file.getvalue()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from releasetag.errors import BuildError, NoReleaseError, PushError, UsageError
-from releasetag.publish import Build
+from releasetag.publish import Provenance
 from releasetag.report.github import format_outputs, format_summary, write_outputs
 from releasetag.report.json import format_publish
 from releasetag.report.record import PublishResult, Record
@@ -58,7 +58,7 @@ def test_the_outputs() -> None:
         (result(BUILD, "pushed", "failed", failure=PushError("m", "h")), ["1.9.1"]),
         (result(None, failure=BuildError("m", "h")), []),
         (result(None, failure=PushError("m", "h"), dry_run=True), []),
-        (result(Build("buildkit", False, 0.0, ""), dry_run=True), ["1.9.1", "1.9"]),
+        (result(Provenance("buildkit", False, 0.0, ""), dry_run=True), ["1.9.1", "1.9"]),
     ],
     ids=["kept", "a failed push", "a failed build", "a failed dry run", "a dry run"],
 )
@@ -99,7 +99,7 @@ def test_the_summary() -> None:
 
 
 def test_the_summary_of_a_failure_begins_with_the_error_and_says_what_was_not_done() -> None:
-    made = Build("buildkit", reused=False, seconds=1.0, image_id=IMAGE_ID)
+    made = Provenance("buildkit", reused=False, seconds=1.0, image_id=IMAGE_ID)
     failure = PushError("cannot push acme/app:1.9.1: 503", "run again: <later>")
     shown = result(made, "failed", error="503", failure=failure)
     assert format_summary(shown) == (

@@ -6,11 +6,8 @@ from typing import Any
 import pytest
 
 from releasetag.errors import ConflictError, PushError
-from releasetag.floating import Published
-from releasetag.promote import Promotion
-from releasetag.publish import Build
-from releasetag.reference import parse_reference, parse_repository
-from releasetag.registry import Manifest
+from releasetag.publish import Provenance
+from releasetag.reference import parse_repository
 from releasetag.report.json import (
     format_object,
     format_plan,
@@ -19,9 +16,9 @@ from releasetag.report.json import (
     format_verify,
 )
 from releasetag.report.record import PromoteResult, Record
-from releasetag.template import parse_template
+from releasetag.tagging import TagResult
 from releasetag.verify import VerifiedRepository, VerifiedTag
-from tests.support.records import BUILD, DIGEST, IMAGE_ID, REVISION, plan, release, result
+from tests.support.records import BUILD, DIGEST, IMAGE_ID, REVISION, plan, promotion, result
 
 PLAN = {
     "schema": 1,
@@ -110,7 +107,7 @@ def test_a_publish_is_its_plan_and_what_became_of_it() -> None:
 
 
 def test_a_reference_that_was_kept_or_failed_says_why() -> None:
-    made = Build("buildkit", reused=True, seconds=0.0, image_id="")
+    made = Provenance("buildkit", reused=True, seconds=0.0, image_id="")
     shown = read(
         format_publish(result(made, "kept", "failed", reason="names 1.9.2", error="denied"))
     )
@@ -137,7 +134,10 @@ def test_a_reference_that_was_kept_or_failed_says_why() -> None:
     ids=["push", "build", "dry run"],
 )
 def test_a_failed_publish_has_the_references_that_are(
-    made: Build | None, statuses: tuple[str, ...], settings: dict[str, bool], references: list[str]
+    made: Provenance | None,
+    statuses: tuple[str, ...],
+    settings: dict[str, bool],
+    references: list[str],
 ) -> None:
     shown = read(format_publish(result(made, *statuses, failure=FAILURE, **settings)))
     assert shown["references"] == references
@@ -181,13 +181,15 @@ def test_a_verified_repository(status: str, actual: str | None) -> None:
     }
 
 
+def test_what_is_wrong_with_a_verified_tag_has_a_reason() -> None:
+    tag = VerifiedTag("1.9.1", "1.9.1", DIGEST, "broken", "a blob is gone", DIGEST)
+    shown = read(format_verify([VerifiedRepository(parse_repository("acme/app"), (tag,))]))
+    assert shown["repositories"][0]["tags"][0]["reason"] == "a blob is gone"
+
+
 def test_a_promotion() -> None:
-    manifest = Manifest("application/vnd.oci.image.index.v1+json", b"{}")
-    first, second = (parse_reference(f"acme/app:{tag}") for tag in ("stable", "latest"))
-    moves = tuple(
-        Promotion(each, parse_template(each.tag), manifest, None, "") for each in (first, second)
-    )
-    done = (Published(first, DIGEST, "pushed"),)
+    planned = promotion(("stable", "", ""), ("latest", "", ""))
+    done = (TagResult(planned.moves[0].reference, DIGEST, "pushed"),)
     pushed = {"reference": "acme/app:stable", "digest": DIGEST, "status": "pushed"}
     dry_run = {
         "schema": 1,
@@ -195,9 +197,8 @@ def test_a_promotion() -> None:
         "references": ["acme/app:stable", "acme/app:latest"],
         "published": [],
     }
-    promoted = release("v1.9.1")
-    assert read(format_promote(PromoteResult(promoted, moves, ()))) == dry_run
-    failed = PromoteResult(promoted, moves, done, FAILURE)
+    assert read(format_promote(PromoteResult(planned, ()))) == dry_run
+    failed = PromoteResult(planned, done, FAILURE)
     assert read(format_promote(failed)) == dry_run | {
         "references": ["acme/app:stable"],
         "published": [pushed],

@@ -6,9 +6,9 @@ import pytest
 
 from releasetag.errors import PushError
 from releasetag.events import LayerPushed, PushRetried, StepLog, StepStarted
-from releasetag.floating import Published
-from releasetag.publish import Build
+from releasetag.publish import Provenance
 from releasetag.report.progress import ConsoleReport
+from releasetag.tagging import TagResult
 from tests.report.test_console import assert_harmless
 from tests.support.records import BUILD, DIGEST, HOSTILE, Clock, commands, log, plan, terminal, text
 
@@ -20,7 +20,7 @@ def test_what_is_reported_is_recorded() -> None:
     report, planned = ConsoleReport(log(), {}, Clock()), plan()
     report.planned(planned)
     report.made(BUILD)
-    report.published(Published(planned.references[0], DIGEST, "pushed"))
+    report.published(TagResult(planned.references[0], DIGEST, "pushed"))
     assert (report.record.plan, report.record.build) == (planned, BUILD)
     assert [item.status for item in report.record.items] == ["pushed"]
 
@@ -32,7 +32,7 @@ def test_text_from_elsewhere_is_printed_as_text_alone() -> None:
     report.planned(planned)
     report.step(f"Building {HOSTILE}")
     report.warn(HOSTILE)
-    report.published(Published(planned.references[0], "", "failed", error=HOSTILE))
+    report.published(TagResult(planned.references[0], "", "failed", error=HOSTILE))
     assert_harmless(text(console))
 
 
@@ -46,16 +46,16 @@ def test_references_have_lines_of_their_own_where_no_table_comes(
     report = ConsoleReport(console, {}, Clock(), tables=tables)
     planned = plan()
     report.planned(planned)
-    report.published(Published(planned.references[0], DIGEST, "pushed"))
-    report.published(Published(planned.references[0], DIGEST, "pushed"))
+    report.published(TagResult(planned.references[0], DIGEST, "pushed"))
+    report.published(TagResult(planned.references[0], DIGEST, "pushed"))
     assert text(console) == expected
 
 
 def test_a_reused_image_is_reported_once() -> None:
     console = log()
     report = ConsoleReport(console, {}, Clock())
-    report.made(Build("buildkit", reused=True, seconds=0.0, image_id=""))
-    report.made(Build("buildkit", reused=True, seconds=0.0, image_id="", digest=DIGEST))
+    report.made(Provenance("buildkit", reused=True, seconds=0.0, image_id=""))
+    report.made(Provenance("buildkit", reused=True, seconds=0.0, image_id="", digest=DIGEST))
     assert text(console) == "Published already: nothing is built\n"
 
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 
 from releasetag.errors import BuildError, ConflictError, PushError, UsageError
-from releasetag.floating import Published
-from releasetag.publish import Build
+from releasetag.publish import Provenance
 from releasetag.report.record import PublishResult, Record, Row
+from releasetag.tagging import TagResult
 from tests.support.records import BUILD, DIGEST, plan, record, result
 
 FAILURE = PushError("the registry is down", "run again")
-NOT_PUSHED = Build("buildkit", reused=False, seconds=1.0, image_id=DIGEST)
+NOT_PUSHED = Provenance("buildkit", reused=False, seconds=1.0, image_id=DIGEST)
 
 
 def names(shown: PublishResult) -> list[str]:
@@ -22,7 +22,7 @@ def test_the_last_report_on_a_reference_counts_and_the_plan_gives_the_order() ->
     kept = record(BUILD, "failed", "pushed", error="denied")
     assert kept.plan
     first, second = kept.plan.references
-    kept.published(Published(first, DIGEST, "pushed"))
+    kept.published(TagResult(first, DIGEST, "pushed"))
     assert [(item.reference, item.status) for item in kept.items] == [
         (first, "pushed"),
         (second, "pushed"),

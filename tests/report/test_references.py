@@ -1,6 +1,6 @@
 """What --quiet prints: references, and of a comparison only what is wrong."""
 
-from releasetag.publish import Build
+from releasetag.publish import Provenance
 from releasetag.reference import parse_repository
 from releasetag.report import references
 from releasetag.verify import VerifiedRepository, VerifiedTag
@@ -17,7 +17,7 @@ def test_a_publish_is_what_names_the_release() -> None:
 
 
 def test_a_publish_that_pushes_nothing_is_what_it_tagged() -> None:
-    made = Build("buildkit", reused=False, seconds=1.0, image_id="sha256:1")
+    made = Provenance("buildkit", reused=False, seconds=1.0, image_id="sha256:1")
     shown = references.format_publish(result(made, push=False))
     assert shown == "acme/app:1.9.1\nacme/app:1.9\n"
 

@@ -14,6 +14,7 @@ from releasetag.plan import plan_release
 from releasetag.publish import publish_release
 from releasetag.registry import Registries
 from releasetag.report.record import Record
+from tests.support.credentials import StoreThatFinds
 
 
 def publish_here(
@@ -42,11 +43,12 @@ def publish_here(
     work_tree = open_work_tree(tree, environ)
     configuration = load({"images": images, **options}, environ, tree, work_tree.root)
     plan = plan_release(work_tree, configuration, environ, record.warn)
-    with Registries(lambda _: credentials, environ, sleep=sleep) as registries:
+    store = StoreThatFinds(lambda _: credentials)
+    with Registries(store.find, environ, sleep=sleep) as registries:
         tools = Tools(
             connect=lambda: connect(environ),
             registries=registries,
-            find_credentials=lambda _: credentials,
+            credentials=store,
             environ=environ,
             clock=time.monotonic,
         )

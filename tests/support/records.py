@@ -11,12 +11,15 @@ from rich.console import Console
 from releasetag.config import Settings
 from releasetag.errors import ReleasetagError
 from releasetag.fanout import fan_out
-from releasetag.floating import Published
 from releasetag.history import GitTags
 from releasetag.plan import Plan
-from releasetag.publish import Build
-from releasetag.reference import parse_repository
+from releasetag.policy import TagPolicy
+from releasetag.promote import Promotion, PromotionPlan
+from releasetag.publish import Provenance
+from releasetag.reference import parse_reference, parse_repository
+from releasetag.registry import Manifest
 from releasetag.report.record import PublishResult, Record
+from releasetag.tagging import TagResult
 from releasetag.template import parse_template
 from releasetag.version import Release, parse_version
 
@@ -93,15 +96,15 @@ def plan(
     git_tags = GitTags(
         {r.git_tag: r.revision for r in releases}, source, "", False, "auto", "origin"
     )
-    planned = fan_out(release(name), releases, known.tags)
+    planned = fan_out(release(name), releases, known.policy)
     return Plan(release(name), planned, repositories, git_tags, releases, known)
 
 
-BUILD = Build("buildkit", reused=False, seconds=12.3456, image_id=IMAGE_ID, digest=DIGEST)
+BUILD = Provenance("buildkit", reused=False, seconds=12.3456, image_id=IMAGE_ID, digest=DIGEST)
 
 
 def record(
-    made: Build | None = BUILD, *statuses: str, reason: str = "", error: str = "", **given: Any
+    made: Provenance | None = BUILD, *statuses: str, reason: str = "", error: str = "", **given: Any
 ) -> Record:
     """A publish whose references, in the order of the plan, came to these statuses."""
     reported = Record()
@@ -111,7 +114,7 @@ def record(
     assert reported.plan
     for reference, status in zip(reported.plan.references, statuses, strict=False):
         digest = "" if status == "failed" else DIGEST
-        item = Published(reference, digest, status)  # type: ignore[arg-type] # one of its words
+        item = TagResult(reference, digest, status)  # type: ignore[arg-type] # one of its words
         if status == "kept":
             item = replace(item, reason=reason)
         if status == "failed":
@@ -121,13 +124,26 @@ def record(
 
 
 def result(
-    made: Build | None = BUILD,
+    made: Provenance | None = BUILD,
     *statuses: str,
     failure: ReleasetagError | None = None,
     **given: Any,
 ) -> PublishResult:
     """What a publish came to, see `record`; failed with an error or not."""
     return record(made, *statuses, **given).result(15.12345, failure)
+
+
+MANIFEST = Manifest("application/vnd.oci.image.index.v1+json", b"{}")
+
+
+def promotion(*tags: tuple[str, str, str]) -> PromotionPlan:
+    """A promotion of 1.9.1, of tags with the version and the digest that each names now."""
+    moves = tuple(
+        Promotion(parse_reference(f"acme/app:{tag}"), digest, parse_version(now), moves_down=False)
+        for tag, now, digest in tags
+    )
+    policy = TagPolicy(tuple(parse_template(tag) for tag, _, _ in tags))
+    return PromotionPlan(release("v1.9.1"), policy, MANIFEST, (), moves)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The program as a person or a CI system starts it: a process of its own."""
+"""The program as a user or a CI system starts it: a process of its own."""
 
 import json
 import os
@@ -78,7 +78,7 @@ def start_cli(
 
 
 def clean_environ(home: Path) -> dict[str, str]:
-    """The environment of a person with nothing set up yet, and no docker command that works."""
+    """The environment of a user with nothing set up yet, and no docker command that works."""
     return {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | {
         "HOME": str(home),
         "PATH": f"{_NO_DOCKER}:{os.environ['PATH']}",

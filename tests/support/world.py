@@ -6,36 +6,35 @@ come in any order that a test wants. The real ones are in the tests beside.
 
 import hashlib
 import json
+import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import httpx
-import pytest
 
-from releasetag import publish
 from releasetag.config import Settings
-from releasetag.errors import EngineError, ReleasetagError
-from releasetag.floating import Served
+from releasetag.errors import EngineError, GateError, ReleasetagError
 from releasetag.history import GitTags
-from releasetag.image import Tools
 from releasetag.plan import Plan, plan_for
+from releasetag.publish.run import Run
+from releasetag.publish.steps import publish
+from releasetag.published import PublishedImage
 from releasetag.reference import Reference, Repository
 from releasetag.registry import Registries
 from releasetag.report.record import Record
 from releasetag.template import parse_template
 from releasetag.version import parse_version
 from tests.support.promises import REVISION, VERSION
-from tests.support.registry import IMAGE_MANIFEST
+from tests.support.registry import IMAGE_INDEX, IMAGE_MANIFEST
 
 TEMPLATES = ("{version}", "{major}.{minor}", "{major}", "latest", "{channel}")
 HOSTS = ("one.test", "two.test")
 PATH = "acme/app"
 EXACT = re.compile(r"\d+\.\d+\.\d+.*")
 _CONFIG = "application/vnd.oci.image.config.v1+json"
+SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 
 
 class Crash(BaseException):
@@ -46,6 +45,13 @@ def digest_of(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
+def image_manifest(config: bytes) -> bytes:
+    """The manifest of an image that has a configuration and no layer."""
+    descriptor = {"mediaType": _CONFIG, "digest": digest_of(config), "size": len(config)}
+    manifest = {"schemaVersion": 2, "mediaType": IMAGE_MANIFEST, "config": descriptor, "layers": []}
+    return json.dumps(manifest).encode()
+
+
 @dataclass
 class FakeRegistry:
     """One repository of a registry: what OCI Distribution 1.1 says of it, and no more."""
@@ -53,10 +59,14 @@ class FakeRegistry:
     content: dict[str, bytes] = field(default_factory=dict)
     manifests: set[str] = field(default_factory=set)
     tags: dict[str, str] = field(default_factory=dict)
+    media_types: dict[str, str] = field(default_factory=dict)
+    lists_tags: bool = True
 
     def answer(self, method: str, url: httpx.URL, body: bytes) -> httpx.Response:
         """What a registry answers."""
         kind, _, name = url.path.removeprefix(f"/v2/{PATH}/").partition("/")
+        if kind == "tags" and not self.lists_tags:
+            return httpx.Response(405)
         if kind == "tags":
             return httpx.Response(200, json={"name": PATH, "tags": sorted(self.tags)})
         if method == "POST":
@@ -72,14 +82,46 @@ class FakeRegistry:
         digest = self.tags.get(name, name)
         if digest not in self.content or (kind == "manifests" and digest not in self.manifests):
             return httpx.Response(404)
-        headers = {"Docker-Content-Digest": digest, "Content-Type": IMAGE_MANIFEST}
+        media_type = self.media_types.get(digest, IMAGE_MANIFEST)
+        headers = {"Docker-Content-Digest": digest, "Content-Type": media_type}
         return httpx.Response(200, headers=headers, stream=httpx.ByteStream(self.content[digest]))
 
-    def labels(self, digest: str) -> dict[str, str]:
-        """The labels of an image."""
+    def put_image(self, comment: str, version: str) -> str:
+        """Put an image of a version, by nobody's run; its digest."""
+        config = {"config": {"Labels": {}}, "history": [{"comment": f"{version} {comment}"}]}
+        content = json.dumps(config).encode()
+        self.content[digest_of(content)] = content
+        return self._put_manifest(image_manifest(content), IMAGE_MANIFEST)
+
+    def put_index(self, tag: str, children: list[str]) -> None:
+        """Put an index of manifests under a tag."""
+        manifests = [
+            {"mediaType": IMAGE_MANIFEST, "digest": each, "size": len(self.content[each])}
+            for each in children
+        ]
+        index = {"schemaVersion": 2, "mediaType": IMAGE_INDEX, "manifests": manifests}
+        self.tags[tag] = self._put_manifest(json.dumps(index).encode(), IMAGE_INDEX)
+
+    def put_schema_1(self, tag: str) -> None:
+        """Put a manifest of Docker's first schema under a tag."""
+        content = json.dumps({"schemaVersion": 1, "fsLayers": []}).encode()
+        self.tags[tag] = self._put_manifest(content, SCHEMA_1)
+
+    def delete_config(self, digest: str) -> None:
+        """Delete an image's configuration, as a garbage collector may."""
+        del self.content[json.loads(self.content[digest])["config"]["digest"]]
+
+    def _put_manifest(self, content: bytes, media_type: str) -> str:
+        self.content[digest_of(content)] = content
+        self.manifests.add(digest_of(content))
+        self.media_types[digest_of(content)] = media_type
+        return digest_of(content)
+
+    def version(self, digest: str) -> str:
+        """The version that an image was built for, whatever it says."""
         config = json.loads(self.content[digest])["config"]["digest"]
-        labels: dict[str, str] = json.loads(self.content[config])["config"]["Labels"]
-        return labels
+        comment: str = json.loads(self.content[config])["history"][0]["comment"]
+        return comment.partition(" ")[0]
 
 
 @dataclass
@@ -87,19 +129,26 @@ class World:
     """What all runners share.
 
     Attributes:
+        templates: of the component.
+        labelled: whether images say what they are; else they are known by their digests alone, as
+            images that are given with --from-image.
         commits: the git remote's tags.
         ignore: yanked versions.
-        gated: whether there is a gate, which every image passes.
-        passed: the digests that did.
+        gated: whether there is a gate.
+        refused: the versions whose image it refuses.
+        passed: the digests that it let pass.
         on_put: called before a tag names another digest, with the registry, the tag and the digest.
     """
 
     registries: dict[str, FakeRegistry] = field(
         default_factory=lambda: {host: FakeRegistry() for host in HOSTS}
     )
+    templates: tuple[str, ...] = TEMPLATES
+    labelled: bool = True
     commits: dict[str, str] = field(default_factory=dict)
     ignore: set[str] = field(default_factory=set)
     gated: bool = False
+    refused: set[str] = field(default_factory=set)
     passed: set[str] = field(default_factory=set)
     on_put: Callable[[FakeRegistry, str, str], None] = lambda *_: None
 
@@ -108,7 +157,7 @@ class World:
         """Of every run that starts now."""
         return Settings(
             images=tuple(Repository(host, PATH) for host in self.registries),
-            tags=tuple(map(parse_template, TEMPLATES)),
+            tags=tuple(map(parse_template, self.templates)),
             ignore=tuple(v for text in self.ignore if (v := parse_version(text))),
             jobs=1,  # or the order of requests would be the threads'
             gates=("true",) if self.gated else (),
@@ -143,35 +192,31 @@ class FakeSource:
     origin: Reference | None = None
     pushed: tuple[Reference, ...] = ()
 
-    def __init__(self, plan: Plan, network: httpx.BaseTransport, build: str) -> None:
-        self._plan, self._network, self._build = plan, network, build
-        self._config = b""
+    def __init__(self, world: World, plan: Plan, network: httpx.BaseTransport, build: str) -> None:
+        release = plan.release
+        labels = {VERSION: str(release.version), REVISION: release.revision}
+        # An image that is given is the same in every run.
+        comment = f"{release.version} {build if world.labelled else 'given'}"
+        config = {"config": {"Labels": labels if world.labelled else {}}}
+        self._config = json.dumps({**config, "history": [{"comment": comment}]}).encode()
+        self._world, self._plan, self._network = world, plan, network
 
     def check(self) -> None: ...
 
     def ready(self) -> None: ...
 
-    def is_same(self, there: Served) -> bool:
-        return False
+    def is_release(self, image: PublishedImage) -> bool:
+        if self._world.labelled:
+            return image.is_of(self._plan.release)
+        return image.config_digest == digest_of(self._config)
 
     def make(self) -> str:
-        release = self._plan.release
-        labels = {VERSION: str(release.version), REVISION: release.revision}
-        config = {"config": {"Labels": labels}, "history": [{"comment": self._build}]}
-        self._config = json.dumps(config).encode()
         return digest_of(self._config)
 
     def tag(self, reference: Reference) -> None: ...
 
     def push(self, reference: Reference) -> str:
-        descriptor = {"mediaType": _CONFIG, "digest": digest_of(self._config)}
-        manifest = {
-            "schemaVersion": 2,
-            "mediaType": IMAGE_MANIFEST,
-            "config": {**descriptor, "size": len(self._config)},
-            "layers": [],
-        }
-        content = json.dumps(manifest).encode()
+        content = image_manifest(self._config)
         url = f"https://{reference.repository.registry}/v2/{PATH}"
         for path, body in (
             ("blobs/uploads/1", self._config),
@@ -192,6 +237,14 @@ class Direct(httpx.BaseTransport):
         return self.world.send(request)
 
 
+class _Record(Record):
+    """A record that hands warnings on."""
+
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        super().__init__()
+        self.warn = warn  # type: ignore[assignment,method-assign]
+
+
 class Runner(httpx.BaseTransport):
     """One `releasetag publish` in a thread of its own, which stops before every request.
 
@@ -200,12 +253,14 @@ class Runner(httpx.BaseTransport):
 
     Attributes:
         error: what the publish ended with, if it failed.
+        warnings: what a person was warned of.
         requests: done so far.
         request: the one that it stands before: `PUT one.test /v2/acme/app/manifests/latest`.
     """
 
     def __init__(self, world: World, git_tag: str, build: str) -> None:
-        self.record = Record()
+        self.warnings: list[str] = []
+        self.record = _Record(self.warnings.append)
         self.error: BaseException | None = None
         self.requests: list[str] = []
         self.request = ""
@@ -219,6 +274,11 @@ class Runner(httpx.BaseTransport):
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         self._wait()
+
+    @property
+    def puts(self) -> int:
+        """How many PUTs of a tag it has done."""
+        return len([each for each in self.requests if re.match("PUT .*/manifests/", each)])
 
     def step(self, requests: int = 1) -> None:
         """Do so many requests, or as many as are left, and what the program does after them."""
@@ -250,14 +310,17 @@ class Runner(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request when it is this runner's turn."""
+        self._stop_before(f"{request.method} {request.url.host} {request.url.path}")
+        return self._world.send(request)
+
+    def _stop_before(self, request: str) -> None:
         if not self._dead:
-            self.request = f"{request.method} {request.url.host} {request.url.path}"
+            self.request = request
             self._stands.release()
             self._goes.acquire()
         if self._dead:
             raise Crash
         self.requests.append(self.request)
-        return self._world.send(request)
 
     def _wait(self) -> None:
         self._stands.acquire()
@@ -265,42 +328,30 @@ class Runner(httpx.BaseTransport):
             raise self.error
 
     def _run(self) -> None:
-        source = FakeSource(self._plan, self, self._build)
+        world = self._world
+        source = FakeSource(world, self._plan, self, self._build)
         registries = Registries(lambda _: None, {}, sleep=lambda _: None, transport=self)
-        tools = Tools(_no_engine, registries, lambda _: None, {}, lambda: 0.0)
-        tree = _Tree(self._world, self._plan)
-        run = publish._Publish(tree, self._plan, tools, self.record, source)  # type: ignore[arg-type] # fakes
+        run = Run(
+            self._plan,
+            source,  # type: ignore[arg-type] # a fake
+            registries,
+            self.record,
+            reread_git_tags=lambda: world.git_tags,
+            run_gate=self._gate,
+            environ={"PATH": os.defpath},
+            clock=lambda: 0.0,
+        )
         try:
-            run.run()
+            publish(run)
         except BaseException as error:  # noqa: BLE001 (looked at by whoever waits)
             self.error = error
         finally:
             self.runs = False
             self._stands.release()
 
-
-@dataclass(frozen=True)
-class _Tree:
-    """In place of a work tree."""
-
-    world: World
-    plan: Plan
-
-
-def _no_engine() -> Any:
-    raise EngineError("there is none", "the source is a fake")
-
-
-@contextmanager
-def only_fakes(world: World) -> Iterator[None]:
-    """Have publish ask the world, and neither git nor gates."""
-
-    def run_gate(_words: object, environ: Mapping[str, str]) -> None:
-        world.passed.add(environ["RELEASETAG_DIGEST"])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(publish, "head", lambda tree: tree.plan.release.revision)
-        patch.setattr(publish, "changed_files", lambda tree: [])
-        patch.setattr(publish, "read_again", lambda tree, _: tree.world.git_tags)
-        patch.setattr(publish, "run_gate", run_gate)
-        yield
+    def _gate(self, _words: Sequence[str], environ: Mapping[str, str]) -> None:
+        """A gate, before which the run stops as before a request."""
+        self._stop_before("gate")
+        if environ["RELEASETAG_VERSION"] in self._world.refused:
+            raise GateError("the gate refused", "mend the image")
+        self._world.passed.add(environ["RELEASETAG_DIGEST"])

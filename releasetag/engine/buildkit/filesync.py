@@ -1,12 +1,12 @@
-"""Gives BuildKit the build context over a session, as Docker's own client does.
+"""Send BuildKit the build context over a session, as Docker's own client does.
 
-The engine asks for two folders: the Dockerfile's and the context. So a Dockerfile may lie outside
-the context, or be ignored, and does not become a file of it. What the ignore file leaves out is
-left out here, whatever the engine makes of the ignore file when it looks for one.
+The engine requests two directories: the Dockerfile's and the context. So a Dockerfile may be
+outside the context, or ignored, and does not become a file of it. What the ignore file excludes is
+excluded here, however the engine reads the ignore file if it looks for one.
 
 Source: ``session/filesync`` of github.com/moby/buildkit, and the protocol of
 github.com/tonistiigi/fsutil (``send.go``, ``types/wire.proto``, ``types/stat.proto``): a packet for
-every file's metadata in order, an empty one, then the content of the files that are asked for.
+every file's metadata in order, an empty one, then the content of the files that are requested.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ from urllib.parse import unquote_plus
 
 from releasetag.context.tree import (
     BuildContext,
+    ancestors,
     ignore_file_of,
-    levels,
     link_target,
-    lost,
-    on_disk,
     read_capability,
+    read_error,
     read_file,
-    to_name,
+    to_archive_name,
+    to_path,
     walk,
 )
 from releasetag.errors import ReleasetagError, UsageError
@@ -38,13 +38,13 @@ from releasetag.errors import ReleasetagError, UsageError
 METHOD = "/moby.filesync.v1.FileSync/DiffCopy"
 
 HEADER_ENCODING = "latin-1"
-"""How the bytes of a call's metadata are read: every byte is something, and can be had again."""
+"""How the bytes of a call's metadata are decoded: every byte can be, and can be restored."""
 
 _STAT, _REQUEST, _DATA, _FINISHED, _ERROR = range(5)
 
-# Well below the 4 MiB that gRPC takes for one message.
+# Well below gRPC's limit of 4 MiB for one message.
 _PIECE = 1 << 18
-# How many files are looked at before something is sent.
+# How many files are walked before some are sent.
 _BATCH = 256
 
 # Bits of a file's mode as Go has them (io/fs.FileMode).
@@ -60,7 +60,7 @@ _FLAGS = {stat.S_ISUID: 1 << 23, stat.S_ISGID: 1 << 22, stat.S_ISVTX: 1 << 20}
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    name: str  # relative to its folder
+    name: str  # relative to its directory
     path: Path
     size: int  # zero for all but regular files
     metadata: Any  # the protocol's Stat
@@ -96,7 +96,7 @@ def _messages() -> dict[str, Any]:
 
 
 def packet_type() -> Any:
-    """The class of the protocol's one message."""
+    """The class of the protocol's only message."""
     return _messages()["Packet"]
 
 
@@ -104,33 +104,33 @@ class ContextFiles:
     """The files of one build.
 
     Args:
-        context: what the engine may have.
-        mtime: the time of every file, in seconds since 1970: the commit's. A checkout gives every
-            file the time at which it was checked out, and the layer that COPY makes of it would
-            have another digest each time.
+        context: the build context.
+        mtime: the time of every file, in seconds since 1970: the commit's. A checkout sets every
+            file's time to its own, and the layer that COPY makes of it would have another digest
+            each time.
 
     Attributes:
-        dockerfile_name: what the engine has to ask for.
-        error: why a file could not be given; the engine's own message tells less.
+        dockerfile_name: the name that the engine has to request.
+        error: why a file could not be sent; the engine's own message says less.
     """
 
     def __init__(self, context: BuildContext, mtime: int) -> None:
         self._context = context
         self._mtime = mtime
-        name = to_name(context.dockerfile.name)
-        # It goes through a URL and a header, and neither takes every name that a file can have.
+        name = to_archive_name(context.dockerfile.name)
+        # It is sent in a URL and in a header, and neither can hold every file name.
         self.dockerfile_name = name if name.isprintable() else "Dockerfile"
         self.error: ReleasetagError | None = None
 
     async def serve(self, stream: Any) -> None:
-        """Answer one call of DiffCopy, whose metadata says for which folder and which files."""
+        """Answer a call of DiffCopy, whose metadata names the directory and the files."""
         folder = stream.metadata.get("dir-name", "")
         if folder == "dockerfile":
             files = self._dockerfile()
         elif folder == "context":
-            files = self._files(_asked(stream.metadata))
+            files = self._files(_requested(stream.metadata))
         else:
-            raise UsageError(f"no folder {folder!r} is shared", "name files of the build context")
+            raise UsageError(f"there is no {folder!r} to send", "name files of the build context")
         try:
             await _send(stream, files)
         except ReleasetagError as error:
@@ -139,7 +139,7 @@ class ContextFiles:
             await stream.send_message(packet_type()(type=_ERROR, data=data))
 
     def _dockerfile(self) -> Iterator[_File]:
-        """The Dockerfile, and the ignore file that is its own, which the engine looks for too."""
+        """Yield the Dockerfile, and its own ignore file, which the engine looks for too."""
         path = self._context.dockerfile
         named = {path: self.dockerfile_name}
         ignore_file = ignore_file_of(path)
@@ -149,21 +149,21 @@ class ContextFiles:
             try:
                 yield self._file(name, file.resolve(), file.stat())
             except OSError as error:
-                raise lost(name, error) from error
+                raise read_error(name, error) from error
 
-    def _files(self, asked: list[str]) -> Iterator[_File]:
+    def _files(self, requested: list[str]) -> Iterator[_File]:
         root = self._context.root
-        for name, status in walk(self._context, _chooser(root, asked)):
+        for name, status in walk(self._context, _chooser(root, requested)):
             if not stat.S_ISSOCK(status.st_mode):
-                yield self._file(name, on_disk(root, name), status)
+                yield self._file(name, to_path(root, name), status)
 
     def _file(self, name: str, path: Path, status: os.stat_result) -> _File:
         size = status.st_size if stat.S_ISREG(status.st_mode) else 0
         return _File(name, path, size, _metadata(name, path, status, self._mtime))
 
 
-def _asked(metadata: Any) -> list[str]:
-    """The names that a call asks for, relative to its folder; none for all."""
+def _requested(metadata: Any) -> list[str]:
+    """The names that a call requests, relative to its directory; none for all."""
     names = []
     for key in ("include-patterns", "followpaths"):
         # BuildKit 0.12 and later encode values as in a URL if one is not ASCII. Earlier ones send
@@ -176,24 +176,24 @@ def _asked(metadata: Any) -> list[str]:
     return names
 
 
-def _chooser(root: Path, asked: list[str]) -> Callable[[str], bool]:
-    """Tells for a name in the context whether it is asked for, or in or above what is.
+def _chooser(root: Path, requested: list[str]) -> Callable[[str], bool]:
+    """Make a predicate: whether a name is requested, or is in or above what is.
 
-    A symbolic link may lead anywhere in the context, and a wildcard matches anything below the
-    directory that it stands in: there the engine gets more than it needs.
+    A symbolic link may lead anywhere in the context, and a wildcard matches anything below its
+    directory: there the engine is sent more than it needs.
     """
     whole, above = set(), {""}
-    for path in asked:
+    for path in requested:
         wildcard = re.search(r"[*?\[\\]", path)
         fixed = path[: wildcard.start()].rpartition("/")[0] if wildcard else path
-        parts = tuple(levels(fixed.strip("/")))
-        if any(on_disk(root, part).is_symlink() for part in parts):
+        parts = tuple(ancestors(fixed.strip("/")))
+        if any(to_path(root, part).is_symlink() for part in parts):
             whole.add("")
         whole.add(parts[-1])
         above.update(parts[:-1])
     if not whole or "" in whole:
         return lambda _: True
-    return lambda name: name in above or not whole.isdisjoint(levels(name))
+    return lambda name: name in above or not whole.isdisjoint(ancestors(name))
 
 
 async def _send(stream: Any, files: Iterable[_File]) -> None:
@@ -203,8 +203,7 @@ async def _send(stream: Any, files: Iterable[_File]) -> None:
     try:
         sent: dict[int, tuple[str, Path, int]] = {}
         remaining = enumerate(files)
-        # In a thread: while it looks through directories without end of which nothing is sent, the
-        # engine's question whether we are well is answered.
+        # In a thread, so that the engine's health checks are answered during a long walk.
         while batch := await asyncio.to_thread(list, itertools.islice(remaining, _BATCH)):
             for number, file in batch:
                 sent[number] = (file.name, file.path, file.size)
@@ -215,14 +214,14 @@ async def _send(stream: Any, files: Iterable[_File]) -> None:
             for piece in read_file(path, name, size, _PIECE):
                 await stream.send_message(Packet(type=_DATA, ID=request, data=piece))
             await stream.send_message(Packet(type=_DATA, ID=request))
-        await reader  # which may have ended by an error
+        await reader  # raises what ended it
         await stream.send_message(Packet(type=_FINISHED))
     finally:
         reader.cancel()
 
 
 async def _read_requests(stream: Any, requests: "asyncio.Queue[int | None]") -> None:
-    """Put the numbers of the files that the engine asks for into a queue, and None at the end."""
+    """Queue the numbers of the files that the engine requests, and None at the end."""
     try:
         async for packet in stream:
             if packet.type == _REQUEST:
@@ -234,7 +233,7 @@ async def _read_requests(stream: Any, requests: "asyncio.Queue[int | None]") -> 
 
 
 def _metadata(name: str, path: Path, status: os.stat_result, mtime: int) -> Any:
-    """A file's metadata; it belongs to the image's root user, as Docker's client has it."""
+    """The metadata of a file, which belongs to root, as it does with Docker's client."""
     mode = status.st_mode
     kind = stat.S_IFMT(mode)
     bits = _KINDS.get(kind, 0) | mode & 0o777
@@ -254,12 +253,12 @@ def _metadata(name: str, path: Path, status: os.stat_result, mtime: int) -> Any:
 
 
 def _text(name: str) -> str:
-    """A name that the protocol can carry: its texts are UTF-8."""
+    """Check that the protocol can carry a name: its strings are UTF-8."""
     try:
         name.encode()
     except UnicodeEncodeError:
         raise UsageError(
-            f"the name {name!r} in the context is not UTF-8, which BuildKit does not take",
+            f"the name {name!r} in the context is not UTF-8, which BuildKit does not support",
             "rename it, or name it in .dockerignore",
         ) from None
     return name

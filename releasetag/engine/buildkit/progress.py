@@ -1,7 +1,7 @@
-"""BuildKit's progress as events.
+"""Translate BuildKit's progress into events.
 
 Source: ``api/services/control/control.proto`` and ``solver/pb/ops.proto`` of
-github.com/moby/buildkit; the engine sends the messages in base64, one a line, as the ``aux`` of
+github.com/moby/buildkit; the engine sends the messages in base64, one per line, as the ``aux`` of
 ``moby.buildkit.trace``. Steps are BuildKit's vertices.
 """
 
@@ -27,10 +27,10 @@ from releasetag.events import (
 )
 from releasetag.text import Lines, clean
 
-# Seconds of another run that are worth telling.
+# Seconds of another run that are worth reporting.
 _NOTICEABLE = 0.1
 
-# Seconds that are too few for having done anything.
+# Seconds in which no step does anything.
 _NOTHING = 0.001
 
 LOG_LINES = 20
@@ -77,9 +77,9 @@ StatusResponse = define(
 
 @dataclass(eq=False)
 class _Step:
-    """What is known of a vertex, or of a group of them that is shown as one.
+    """A vertex, or a group of them that is shown as one step.
 
-    ``runs`` holds when each vertex started and, once it did, completed: one may run again.
+    ``runs`` holds when each vertex started and, if it has, completed: one may run again.
     """
 
     name: str
@@ -87,8 +87,8 @@ class _Step:
     runs: dict[tuple[str, float], float | None] = field(default_factory=dict)
     cached: dict[str, bool] = field(default_factory=dict)
     error: str = ""
-    is_told: bool = False
-    told_seconds: float = 0.0
+    is_reported: bool = False
+    reported_seconds: float = 0.0
     last_log: float = 0.0
     output: dict[int, Lines] = field(default_factory=dict)
     log: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
@@ -99,7 +99,7 @@ class _Step:
 
     @property
     def seconds(self) -> float:
-        """How long the step ran, with runs that overlap counted once."""
+        """How long the step ran; overlapping runs count once."""
         total, until = 0.0, 0.0
         ended = ((start, stop) for (_, start), stop in self.runs.items() if stop is not None)
         for start, stop in sorted(ended):
@@ -109,22 +109,22 @@ class _Step:
 
     @property
     def did_nothing(self) -> bool:
-        """Whether it is done without a trace of it."""
+        """Whether it completed and left no trace."""
         is_short = self.seconds < _NOTHING and not self.output
         return is_short and not self.error and not all(self.cached.values())
 
 
 class Trace:
-    """Reads the messages of one build, in their order."""
+    """Translates the messages of one build, in their order."""
 
     def __init__(self) -> None:
         self._steps: dict[str, _Step] = {}
         self._key_of: dict[str, str] = {}
         self._last_number = 0
-        self._held: list[_Step] = []
+        self._pending: list[_Step] = []
 
     def read(self, line: Mapping[str, Any]) -> Iterator[BuildEvent]:
-        """The events of one object of the engine's answer."""
+        """Yield the events of one object of the engine's response."""
         if line.get("id") != "moby.buildkit.trace":
             return
         message: Any = StatusResponse()
@@ -132,33 +132,33 @@ class Trace:
             message.ParseFromString(base64.b64decode(str(line.get("aux")), validate=True))
         except (binascii.Error, DecodeError):
             return
-        yield from self.take_up(message)
+        yield from self.handle(message)
 
-    def take_up(self, message: Any) -> Iterator[BuildEvent]:
-        """The events of one message, a `StatusResponse`."""
+    def handle(self, message: Any) -> Iterator[BuildEvent]:
+        """Yield the events of one message, a `StatusResponse`."""
         begins: list[BuildEvent] = []
         ends: list[BuildEvent] = []
-        held = self._held
-        over = [*held]
+        pending = self._pending
+        over = [*pending]
         for vertex in message.vertexes:
             begins += self._begin(vertex, over)
         between = [*self._statuses(message.statuses), *self._warnings(message.warnings)]
         between += self._logs(message.logs)
-        # BuildKit has some steps begin and end, and begin really a moment later.
+        # BuildKit reports some steps as started and completed a moment before they really start.
         ended = [step for step in dict.fromkeys(over) if None not in step.runs.values()]
-        self._held = [step for step in ended if step.did_nothing and step not in held]
+        self._pending = [step for step in ended if step.did_nothing and step not in pending]
         for step in ended:
-            if step not in self._held:
+            if step not in self._pending:
                 ends += self._end(step)
         yield from _by_step(begins, between, ends)
 
-    def end(self, error: str = "") -> Iterator[BuildEvent]:  # noqa: ARG002 # its step's end told it
-        """The events with which the build ends."""
-        for step in self._held:
+    def end(self, error: str = "") -> Iterator[BuildEvent]:  # noqa: ARG002 # its step has reported it
+        """Yield the last events of the build."""
+        for step in self._pending:
             yield from self._end(step)
 
     def failed_step_log(self) -> tuple[str, ...]:
-        """The last lines that the step printed that failed first; empty if none did."""
+        """The last lines of the first failed step; empty if none has failed."""
         failed = (step for step in self._steps.values() if step.error)
         first = min(
             (step for step in failed if not _is_canceled(step.error)),
@@ -168,7 +168,7 @@ class Trace:
         return tuple(first.log) if first else ()
 
     def _begin(self, vertex: Any, over: list[_Step]) -> list[BuildEvent]:
-        """Notes a vertex; adds its step to those that may be over."""
+        """Record a vertex, and add its step to those that may be over."""
         group = vertex.progressGroup
         key = group.id or vertex.digest
         step = self._steps.setdefault(key, _Step(clean(group.name or vertex.name)))
@@ -186,17 +186,17 @@ class Trace:
             begins.append(StepStarted(step.number, step.name))
         if vertex.error and not step.error:
             step.error = vertex.error
-            step.is_told = False  # it may have been told as done already
+            step.is_reported = False  # perhaps as done
         over.append(step)
         return begins
 
     def _end(self, step: _Step) -> Iterator[BuildEvent]:
-        # A vertex that is done is told again and again, with other times that mean nothing, and
-        # may really run again: that is told when it took time or printed something.
-        if step.is_told and step.seconds < step.told_seconds + _NOTICEABLE:
+        # BuildKit repeats a completed vertex with other times, which mean nothing. One may also
+        # really run again, which is reported if it took time or printed something.
+        if step.is_reported and step.seconds < step.reported_seconds + _NOTICEABLE:
             return
-        step.is_told = True
-        step.told_seconds = step.seconds
+        step.is_reported = True
+        step.reported_seconds = step.seconds
         for lines in step.output.values():
             for line in lines.end():
                 step.log.append(line)
@@ -217,7 +217,7 @@ class Trace:
             if step := self._known(status.vertex):
                 is_done = status.HasField("completed")
                 until = status.completed if is_done else status.timestamp
-                step.is_told = False
+                step.is_reported = False
                 begun = status.HasField("started")
                 yield StepStatus(
                     step.number,
@@ -236,7 +236,7 @@ class Trace:
     def _logs(self, logs: Iterable[Any]) -> Iterator[BuildEvent]:
         for log in logs:
             if step := self._known(log.vertex):
-                step.is_told = False
+                step.is_reported = False
                 step.last_log = max(0.0, _seconds(log.timestamp) - step.started)
                 for line in step.output.setdefault(log.stream, Lines()).feed(log.msg):
                     step.log.append(line)
@@ -244,7 +244,7 @@ class Trace:
 
 
 def _by_step(*parts: list[BuildEvent]) -> Iterator[BuildEvent]:
-    """Steps one after the other, those that ended first: messages hold a moment of all of them."""
+    """Group events by step, completed steps first: a message holds a moment of all of them."""
     numbers = dict.fromkeys(event.number for part in reversed(parts) for event in part)
     for number in numbers:
         for part in parts:

@@ -1,8 +1,8 @@
-"""Protobuf messages described in Python, so that no generated code has to match a protoc.
+"""Define protobuf messages in Python, without code that protoc generates.
 
-Code that protoc generates demands at least its own version of the runtime, and BuildKit's files
-import half of Google's. Only a few messages are needed: their field numbers are written down
-next to the code that uses them, and the classes are made when that code is imported.
+Generated code requires at least its own version of the runtime, and BuildKit's .proto files have
+many dependencies. Only a few messages are needed: their field numbers are next to the code that
+uses them, and the classes are made when that code is imported.
 """
 
 import re
@@ -28,7 +28,7 @@ _MAP = re.compile(r"map<(\w+),\s*(\w+)>")
 def define(
     package: str, messages: Mapping[str, Mapping[str, tuple[int, str]]]
 ) -> dict[str, type[Message]]:
-    """The classes of some proto3 messages.
+    """Make the classes of proto3 messages.
 
     Args:
         package: the protobuf package, ``moby.buildkit.v1``.

@@ -1,12 +1,12 @@
-"""The connection that a BuildKit session runs on.
+"""Open the connection of a BuildKit session.
 
-The engine's ``POST /session`` upgrades a connection to HTTP/2 and turns it round: from then on the
-engine is the client on it. The SDK speaks HTTP/1.1 only and cannot give its connections away, so
-this module opens one of its own, to the same engine and with the same TLS settings.
+The engine's ``POST /session`` upgrades a connection to HTTP/2 and reverses it: from then on the
+engine is the client. The SDK supports HTTP/1.1 only and does not hand over its connections, so this
+module opens its own, to the same engine and with the same TLS settings.
 
 Source: Docker Engine API 1.39 to 1.52, ``POST /session``. From API 1.53 on that is deprecated in
 favour of gRPC over h2c on the API socket itself (``moby.buildkit.v1.Control/Session`` carries the
-same bytes in a stream of messages). A change to it is a change to this module alone.
+same bytes in a stream of messages). Changing to it concerns this module alone.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from releasetag.engine.connect import PING_TIMEOUT, lenient, lost
+from releasetag.engine.connect import PING_TIMEOUT, connection_lost_error, non_strict
 from releasetag.engine.ssh import SshAdapter
 from releasetag.errors import EngineError
 
@@ -36,13 +36,12 @@ async def connect(
     methods: Iterable[str],
     make_protocol: Callable[[], asyncio.Protocol],
 ) -> AsyncIterator[None]:
-    """A connection on which the engine calls our gRPC methods; it is closed on the way out.
+    """Open a connection on which the engine calls gRPC methods, and close it at the end.
 
     Args:
-        engine: where to connect to, and with which TLS settings.
-        session_id: what a build names this session by.
-        methods: the paths of the methods that are served: ``/package.Service/Method``.
-        make_protocol: makes the HTTP/2 server that is put on the upgraded connection.
+        session_id: the build's ``session`` parameter.
+        methods: the paths of the methods: ``/package.Service/Method``.
+        make_protocol: makes the HTTP/2 server for the upgraded connection.
 
     Raises:
         EngineError: there is no connection, or the engine does not upgrade it.
@@ -54,7 +53,7 @@ async def connect(
                 await _dial(engine, connection)
                 await connection.upgraded
         except OSError as error:
-            raise lost(engine, error) from error
+            raise connection_lost_error(engine, error) from error
         yield
     finally:
         await connection.end()
@@ -63,13 +62,13 @@ async def connect(
 def _request(engine: "Engine", session_id: str, methods: Iterable[str]) -> bytes:
     lines = [
         f"POST /v{engine.api_version}/session HTTP/1.1",
-        "Host: docker",  # as the SDK has it for sockets; the engine does not look at it
+        "Host: docker",  # as in the SDK for sockets; the engine ignores it
         "Connection: Upgrade",
         "Upgrade: h2c",
         f"X-Docker-Expose-Session-Uuid: {session_id}",
         "X-Docker-Expose-Session-Name: releasetag",
-        # Sessions of one key share what was synchronised before, and compare size and time. All
-        # files of a commit have one time, so a key is used once: no stale file gets into a build.
+        # Sessions with the same key share synchronised files, and compare size and time. All files
+        # of a commit have one time, so each session has its own key: no stale file is built.
         f"X-Docker-Expose-Session-Sharedkey: {session_id}",
         *(f"X-Docker-Expose-Session-Grpc-Method: {method}" for method in methods),
     ]
@@ -77,10 +76,10 @@ def _request(engine: "Engine", session_id: str, methods: Iterable[str]) -> bytes
 
 
 class _Upgrade(asyncio.Protocol):
-    """Sends the request, reads the answer's head, and hands every byte after it on.
+    """Sends the request, reads the response's head, and passes on every byte after it.
 
-    The engine's first HTTP/2 bytes may arrive together with the head, so the head is cut off here
-    rather than by an HTTP client that reads ahead.
+    The engine's first HTTP/2 bytes may arrive together with the head, so the head is read here and
+    not by an HTTP client that reads ahead.
     """
 
     def __init__(self, request: bytes, make_protocol: Callable[[], asyncio.Protocol]) -> None:
@@ -94,7 +93,7 @@ class _Upgrade(asyncio.Protocol):
         self._protocol: asyncio.Protocol | None = None
 
     async def end(self) -> None:
-        """Close, without waiting for the engine to take what is still to be sent."""
+        """Close, without waiting until the engine has read what is still to be sent."""
         if self._transport is not None:
             self._transport.abort()
             with suppress(TimeoutError):
@@ -115,7 +114,7 @@ class _Upgrade(asyncio.Protocol):
             return
         status = b"".join(head.split(maxsplit=2)[1:2]) if end else b""
         if status != b"101":
-            self._fail(_not_upgraded(status))
+            self._fail(_upgrade_error(status))
             return
         assert self._transport is not None  # noqa: S101  # connection_made comes first
         self._protocol = self._make_protocol()
@@ -145,7 +144,7 @@ class _Upgrade(asyncio.Protocol):
             self.upgraded.set_exception(error)
 
 
-def _not_upgraded(status: bytes) -> EngineError:
+def _upgrade_error(status: bytes) -> EngineError:
     code = status.decode("ascii") if status.isdigit() else "no HTTP status"
     return EngineError(
         f"the engine opens no build session (it answered {code})",
@@ -169,13 +168,13 @@ async def _dial(engine: "Engine", connection: _Upgrade) -> None:
 
 
 def _tls_context(client: "docker.APIClient") -> ssl.SSLContext | None:
-    """The settings that the SDK gave its HTTP client, which are those of requests."""
+    """The TLS settings of the SDK's HTTP client, which are those of requests."""
     if not client.base_url.startswith("https:"):
         return None
     authorities = client.verify if isinstance(client.verify, str) else None
-    context = lenient(ssl.create_default_context(cafile=authorities))
+    context = non_strict(ssl.create_default_context(cafile=authorities))
     if not client.verify:
-        # TLS without verification is what the user chose for the engine as a whole.
+        # The user has chosen TLS without verification for the engine as a whole.
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if client.cert:

@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import stat
-import subprocess
 import tarfile
 import threading
 import time
@@ -25,12 +24,13 @@ from releasetag.credentials import Credentials
 from releasetag.engine.build import BuildOptions, build
 from releasetag.engine.buildkit import filesync
 from releasetag.engine.buildkit.filesync import ContextFiles
-from releasetag.engine.buildkit.session import Secret, SshAgent
+from releasetag.engine.buildkit.secrets import Secret, SshAgent
 from releasetag.engine.connect import Engine, connect
 from releasetag.errors import BuildError, UsageError
 from releasetag.events import BuildEvent, StepCached, StepLog
 from tests.conftest import StartRegistry
 from tests.support.context import make_context, make_tree
+from tests.support.credentials import NO_CREDENTIALS, store_of
 from tests.support.engine import Engine as RealEngine
 
 MTIME = 1_700_000_000
@@ -50,10 +50,6 @@ def connected(engine: RealEngine) -> Iterator[Engine]:
     found.client.close()
 
 
-def nobody(registry: str) -> None:
-    return None
-
-
 def run(
     docker: Engine, root: Path, dockerfile: Path | None = None, **options: Any
 ) -> tuple[str, list[BuildEvent]]:
@@ -63,7 +59,7 @@ def run(
         open_context(root, dockerfile),
         BuildOptions(builder="buildkit", network="none", **options),
         mtime=MTIME,
-        find_credentials=nobody,
+        credentials=NO_CREDENTIALS,
         progress=events.append,
     )
     return image_id, events
@@ -431,7 +427,7 @@ def test_engine_that_talks_nonsense_gets_no_answer_and_no_wait(
 def test_names_are_read_as_every_version_of_buildkit_writes_them(
     metadata: list[tuple[str, str]], names: list[str]
 ) -> None:
-    assert filesync._asked(MultiDict(metadata)) == names
+    assert filesync._requested(MultiDict(metadata)) == names
 
 
 def test_health_is_answered_while_files_are_looked_for(
@@ -458,19 +454,6 @@ def test_health_is_answered_while_files_are_looked_for(
 
     asyncio.run(both())
     assert beaten.is_set()
-
-
-@pytest.fixture
-def ssh_agent(tmp_path: Path) -> Iterator[SshAgent]:
-    socket_path = tmp_path / "s"
-    # In the foreground, so that it is ours to end.
-    process = subprocess.Popen(["ssh-agent", "-D", "-a", socket_path], stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    process.stdout.readline()  # it listens from here on
-    yield SshAgent("default", socket_path)
-    process.terminate()
-    process.wait()
-    process.stdout.close()
 
 
 def test_files_secret_agent_and_private_base_in_one_build(
@@ -506,7 +489,7 @@ COPY . /x/
                 context,
                 options,
                 mtime=MTIME,
-                find_credentials=known.get,
+                credentials=store_of(known),
                 progress=events.append,
             )
 

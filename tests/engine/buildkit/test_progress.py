@@ -95,7 +95,7 @@ def test_all_of_a_step_in_one_message_is_in_order() -> None:
     ]
 
 
-def test_a_step_that_is_told_again_as_done_is_not_told_again() -> None:
+def test_a_step_that_is_reported_again_as_done_is_not_told_again() -> None:
     events = read(
         {"vertexes": [vertex("a", 10)]},
         {"vertexes": [vertex("a", 10, 11)]},
@@ -152,7 +152,7 @@ def test_an_error_of_several_lines_is_one() -> None:
     assert events[1:] == [StepFailed(1, "one two three", is_canceled=False)]
 
 
-def test_a_short_second_run_is_told_only_when_it_printed() -> None:
+def test_a_short_second_run_is_reported_only_when_it_printed() -> None:
     events = read(
         {"vertexes": [vertex("a", 10, 11)]},
         {"vertexes": [vertex("a", 20)]},
@@ -189,7 +189,7 @@ def test_time_that_vertices_of_a_group_share_counts_once(
     assert events == [StepStarted(1, "group"), StepDone(1, seconds)]
 
 
-def test_a_failure_is_told_from_what_it_canceled() -> None:
+def test_a_failure_is_reported_from_what_it_canceled() -> None:
     trace = Trace()
     events = read(
         {"vertexes": [vertex("a", 10), vertex("b", 10)]},

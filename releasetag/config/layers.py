@@ -1,0 +1,180 @@
+"""What options and environment give, and how it is merged with the file and the defaults.
+
+A higher layer wins: options, environment, file, defaults. Of maps, the entries are merged.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from releasetag.config.file import read_file
+from releasetag.config.schema import SETTINGS, VARIABLE_PREFIX, Layer, Setting
+from releasetag.config.settings import Configuration, Settings
+from releasetag.errors import UsageError
+from releasetag.text import printable
+
+_IF_EMPTY = "give it a value, or leave the option out; a variable may be unset"
+
+
+def load(
+    options: Mapping[str, Any],
+    environ: Mapping[str, str],
+    base: Path,
+    root: Path,
+    cwd: Path = Path(),
+) -> Configuration:
+    """Read the settings of all layers.
+
+    Args:
+        options: what the command line gave, by the name of the setting; None or an empty list
+            where it gave nothing.
+        environ: the environment.
+        base: the directory of the build where no context is given; a file is looked for here
+            first.
+        root: the top level of the work tree; a file is looked for here second.
+        cwd: where relative paths of options and environment begin.
+
+    Raises:
+        UsageError: a value is not possible; names the option, variable, or file and key.
+    """
+    try:
+        return _load(options, environ, base, root, cwd)
+    except UsageError as error:
+        # Names and values of files and environment may hold anything, terminal escapes too.
+        raise UsageError(_shown(error.message), _shown(error.hint)) from None
+
+
+def _load(
+    options: Mapping[str, Any], environ: Mapping[str, str], base: Path, root: Path, cwd: Path
+) -> Configuration:
+    upper = [_environment_layer(environ, cwd), _option_layer(options, cwd)]
+    file, components = read_file(_merge(upper).get("config"), cwd, base, root)
+    default = _settings([file, *upper], base)
+    if any("tag_prefix" in layer for layer in upper):
+        # A prefix from above the file does not rename the components: it chooses one.
+        components = [each for each in components if each["tag_prefix"] == default.tag_prefix]
+    return Configuration(
+        default, tuple(_settings([file, component, *upper], base) for component in components)
+    )
+
+
+def _shown(text: str, limit: int = 2000) -> str:
+    return printable(text[: 2 * limit], limit)
+
+
+def _settings(layers: Sequence[Layer], base: Path) -> Settings:
+    return replace(Settings(base=base), **_merge(layers))
+
+
+def _merge(layers: Iterable[Layer]) -> Layer:
+    merged: Layer = {}
+    for layer in layers:  # the lowest first
+        for name, value in layer.items():
+            is_map = SETTINGS[name].kind == "map"
+            merged[name] = {**merged.get(name, {}), **value} if is_map else value
+    return merged
+
+
+def _option_layer(options: Mapping[str, Any], cwd: Path) -> Layer:
+    layer: Layer = {}
+    for name, given in options.items():
+        if given is None or given == []:
+            continue
+        setting = SETTINGS[name]
+        where = setting.option
+        for text in given if isinstance(given, list) else [str(given)]:
+            setting.check_text(text, where, _IF_EMPTY)
+        match setting.kind:
+            case "map":
+                value: Any = _pairs(given, where)
+            case "flag" | "list" | "lines":
+                value = given
+            case _:
+                value = _scalar(setting, str(given), where, cwd)
+        layer[name] = setting.convert(value, where)
+    return layer
+
+
+def _environment_layer(environ: Mapping[str, str], cwd: Path) -> Layer:
+    _refuse_near_misses(environ)
+    layer: Layer = {}
+    for name, setting in SETTINGS.items():
+        # A step of GitHub Actions passes an input that was not given as an empty string.
+        text = environ.get(setting.variable, "").strip()
+        if not text:
+            continue
+        where = setting.variable
+        setting.check_text(text, where, "")
+        match setting.kind:
+            case "list":
+                value: Any = _split(r"[,\n]", text)
+            case "lines":
+                value = _split(r"\n", text)
+            case "map":
+                value = _pairs(_split(r"\n", text), where)
+            case "flag":
+                value = _flag(text, where)
+            case _:
+                value = _scalar(setting, text, where, cwd)
+        layer[name] = setting.convert(value, where)
+    return layer
+
+
+def _refuse_near_misses(environ: Mapping[str, str]) -> None:
+    """Raise UsageError for a variable that is nearly a setting's, such as RELEASETAG_GATE.
+
+    Others may be a gate's, or the user's own.
+    """
+    # The option's name counts as well: --gate for gates, --no-push for push.
+    variables = {s.option[2:].replace("-", "_").upper(): s.variable for s in SETTINGS.values()}
+    variables |= {s.name.upper(): s.variable for s in SETTINGS.values()}
+    for variable, value in environ.items():
+        name = variable.removeprefix(VARIABLE_PREFIX)
+        if name == variable or variable in variables.values() or not value.strip():
+            continue
+        import difflib
+
+        if near := difflib.get_close_matches(name, variables, n=1, cutoff=0.85):
+            raise UsageError(
+                f"{variable} is not a setting",
+                f"did you mean {variables[near[0]]}? Unset it if it is not for this",
+            )
+
+
+def _scalar(setting: Setting, text: str, where: str, cwd: Path) -> Any:
+    """Read what is one string, as options and environment have it."""
+    if setting.kind == "number":
+        if not re.fullmatch(r"[0-9]{1,6}", text, re.ASCII):
+            raise UsageError(f"{where}: {text!r} is not a number", "give a whole number")
+        return int(text)
+    if setting.kind in {"path", "dockerfile"}:
+        path = cwd / text
+        # Unlike Path.exists, this raises nothing; whoever opens the file says what is wrong.
+        if setting.kind == "dockerfile" and not os.path.exists(path):  # noqa: PTH110
+            return Path(text)
+        return path
+    return text
+
+
+def _split(separator: str, text: str) -> list[str]:
+    return [part.strip() for part in re.split(separator, text) if part.strip()]
+
+
+def _flag(text: str, where: str) -> bool:
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if text.lower() not in known:
+        raise UsageError(f"{where}: {text!r} is neither true nor false", "write true or false")
+    return known[text.lower()]
+
+
+def _pairs(items: Iterable[str], where: str) -> dict[str, str | None]:
+    pairs: dict[str, str | None] = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not name:
+            raise UsageError(f"{where}: a name is missing before '='", "write it as in NAME=value")
+        pairs[name] = value if equals else None
+    return pairs

@@ -1,0 +1,88 @@
+"""The reference and the JSON Schema of the settings, made from the table."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from releasetag.config.schema import SETTINGS, Setting
+from releasetag.config.settings import Settings
+
+_STRING: Mapping[str, Any] = {"type": "string"}
+_TYPES: Mapping[str, Mapping[str, Any]] = {
+    "text": {**_STRING, "pattern": r"\S"},
+    "path": {**_STRING, "pattern": r"\S"},
+    "dockerfile": {**_STRING, "pattern": r"\S"},
+    "number": {"type": "integer", "minimum": 1, "maximum": 999_999},
+    "flag": {"type": "boolean"},
+    "list": {"type": "array", "items": {**_STRING, "pattern": r"\S"}},
+    "lines": {"type": "array", "items": {**_STRING, "pattern": r"\S"}},
+    "map": {
+        "type": "object",
+        "propertyNames": {"pattern": "^[^=]+$"},
+        "additionalProperties": {"type": ["string", "integer", "boolean"]},
+    },
+}
+
+
+def markdown() -> str:
+    """Return tables of all settings: option, key, variable and meaning, a table for each panel."""
+    panels: dict[str, list[Setting]] = {}
+    for setting in SETTINGS.values():
+        panels.setdefault(setting.panel, []).append(setting)
+    lines: list[str] = []
+    for panel, settings in panels.items():
+        lines += [f"### {panel}", "", "| option | key | variable | meaning |", "|---|---|---|---|"]
+        lines += [_row(setting) for setting in settings]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _row(setting: Setting) -> str:
+    names = ", ".join(name for name in (setting.short, setting.option) if name)
+    value = setting.value_name.replace("|", r"\|")  # or the table would have another column
+    option = f"`{names} {value}".rstrip() + "`"
+    key = f"`{setting.key}`" if setting.key else ""
+    unset = getattr(Settings, setting.name, None) is True  # the option is its opposite: --no-push
+    variable = f"`{setting.variable}{'=false' if unset else ''}`"
+    cells = [option, key, variable, setting.help]
+    return f"| {' | '.join(cells)} |"
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of ``releasetag.toml``."""
+    shared = _properties([s for s in SETTINGS.values() if s.key])
+    own = _properties([s for s in SETTINGS.values() if s.key and not s.for_all])
+    component = {**_object({"name": _STRING, **own}), "required": ["tag-prefix"]}
+    components = {
+        "type": "array",
+        "items": component,
+        "description": "The components of a monorepo, chosen by the prefix of the git tag.",
+    }
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "releasetag.toml",
+        **_object({**shared, "components": components}),
+    }
+
+
+def _properties(settings: list[Setting]) -> dict[str, Any]:
+    properties: dict[str, Any] = {}
+    for setting in settings:
+        section, _, key = setting.key.rpartition(".")
+        inside = properties
+        if section:
+            inside = properties.setdefault(section, _object({}))["properties"]
+        inside[key] = _value(setting)
+    return properties
+
+
+def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": dict(properties), "additionalProperties": False}
+
+
+def _value(setting: Setting) -> dict[str, Any]:
+    value = dict(_TYPES[setting.kind])
+    if setting.choices:
+        value = {"enum": list(setting.choices)}
+    elif setting.may_be_empty:
+        value = dict(_STRING)
+    return {**value, "description": setting.help}

@@ -1,0 +1,289 @@
+"""The table of settings, one row each.
+
+A row makes the option with its help, the environment variable, the key of the file, the hint for a
+near miss, and the entry in the reference and in the JSON Schema (see `reference`). The value is a
+field of `Settings`.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from releasetag.config.settings import BUILDERS
+from releasetag.errors import UsageError
+from releasetag.history import HISTORY_MODES
+from releasetag.reference import parse_repository
+from releasetag.template import Template, parse_template
+from releasetag.version import Version, parse_version
+
+Parsed = TypeVar("Parsed")
+
+Kind = Literal["text", "path", "dockerfile", "number", "flag", "list", "lines", "map"]
+"""How a setting is written.
+
+- ``path``: from the current directory; in the file, from the file's directory.
+- ``dockerfile``: as `docker build` has it, from the current directory if there is such a file, else
+  from the context; in the file, from the context.
+- ``list``, ``lines``: an option that can be repeated, an array in the file, one item a line in the
+  environment, where commas separate items of a ``list``, too.
+- ``map``: the same as ``lines``, with ``K=V`` items, where ``K`` alone takes the environment's
+  value; a table in the file.
+"""
+
+Layer = dict[str, Any]
+"""What one place gives, by the name of the setting."""
+
+VARIABLE_PREFIX = "RELEASETAG_"
+
+# Headings in help.
+SOURCE, BUILDING, PUBLISHING, OPTIONS = "What to publish", "Building", "Publishing", "Options"
+
+_ALL = ("plan", "publish", "verify", "promote")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A row of the table.
+
+    Attributes:
+        name: the field of `Settings`.
+        option: on the command line, with ``short`` as a second name. A flag sets the opposite of
+            the field's default.
+        metavar: stands for the value in help; empty: the choices.
+        help: for --help and the reference.
+        key: in the file; empty: it cannot be set there.
+        choices: the possible values; empty: any.
+        parse: makes the field's value of what was read; raises UsageError.
+        panel: the heading that the option is listed under.
+        commands: the commands that have the option.
+        may_be_empty: whether an empty string is a value.
+        for_all: whether it is one for all components, and no key of a component.
+    """
+
+    name: str
+    kind: Kind
+    option: str
+    metavar: str = ""
+    help: str = ""
+    short: str = ""
+    key: str = ""
+    choices: tuple[str, ...] = ()
+    parse: Callable[[Any], Any] | None = None
+    panel: str = OPTIONS
+    commands: tuple[str, ...] = ("publish",)
+    may_be_empty: bool = False
+    for_all: bool = False
+
+    @property
+    def value_name(self) -> str:
+        """What stands for the value in help; empty for a flag."""
+        return self.metavar or "|".join(self.choices)
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return VARIABLE_PREFIX + self.name.upper()
+
+    def check_text(self, text: str, where: str, if_empty: str) -> None:
+        """Refuse a string that cannot be a value, or a part of one.
+
+        Args:
+            where: what an error names: an option, a variable, or a file and key.
+            if_empty: what to do if it is empty.
+
+        Raises:
+            UsageError: it is empty, or nothing that a system call or a request can hold.
+        """
+        if not (text.strip() or self.may_be_empty):
+            raise UsageError(f"{where} is empty", if_empty)
+        check_text(text, where, is_path=self.kind in {"path", "dockerfile"})
+
+    def convert(self, value: Any, where: str) -> Any:
+        """Return the field's value for what was read from a string, an option or a file."""
+        try:
+            if self.choices:
+                _check_choice(value, self.choices)
+            if self.parse is not None:
+                return self.parse(value)
+        except UsageError as error:
+            raise UsageError(f"{where}: {error.message}", error.hint) from None
+        return tuple(value) if isinstance(value, list) else value
+
+
+def check_text(text: str, where: str, *, is_path: bool = False) -> None:
+    """Raise UsageError for a string that no system call or request can hold."""
+    if "\0" in text:
+        raise UsageError(f"{where} holds a NUL character", "remove it")
+    if not is_path:  # a file's name may be any bytes
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"{where} is not UTF-8 text", "write it in UTF-8") from None
+
+
+def _each(parse: Callable[[str], Parsed]) -> Callable[[Iterable[str]], tuple[Parsed, ...]]:
+    """Parse every item; one that is given twice counts once."""
+    return lambda values: tuple(dict.fromkeys(map(parse, values)))
+
+
+def _templates(values: Sequence[str]) -> tuple[Template, ...]:
+    if not values:
+        raise UsageError("no tag template", "give at least one, such as {version}")
+    return _each(parse_template)(values)
+
+
+def _version(text: str) -> Version:
+    version = parse_version(text.removeprefix("v"))
+    if version is None:
+        raise UsageError(
+            f"{text!r} is not a semantic version", "write it as in 1.2.3 or 2.0.0-rc.1"
+        )
+    return version
+
+
+def _check_choice(text: str, choices: Sequence[str]) -> None:
+    if text not in choices:
+        raise UsageError(f"{text!r} is not possible", f"choose one of {', '.join(choices)}")
+
+
+def _builder(text: str) -> str:
+    if not text.startswith("buildx:"):
+        _check_choice(text, BUILDERS)
+    return text
+
+
+def _platforms(values: Iterable[str]) -> tuple[str, ...]:
+    parts = [part.strip() for value in values for part in value.split(",") if part.strip()]
+    for part in parts:
+        if not re.fullmatch(r"[a-z0-9]+/[a-z0-9_]+(?:/[a-z0-9.]+)?", part, re.ASCII):
+            raise UsageError(
+                f"{part!r} is not a platform", "write it as in linux/amd64 or linux/arm/v7"
+            )
+    return tuple(dict.fromkeys(parts))
+
+
+def _size(text: str) -> int:
+    """Parse bytes, as `docker build --shm-size` does: ``64m``, ``1g``."""
+    match = re.fullmatch(r"([0-9]{1,15})([bkmg]?)b?", text.lower(), re.ASCII)
+    if match is None:
+        raise UsageError(f"{text!r} is not a size", "write it as in 64m or 1g")
+    return int(match[1]) << 10 * "bkmg".index(match[2] or "b")
+
+
+def _jobs(number: int) -> int:
+    if not 1 <= number < 1_000_000:
+        raise UsageError(f"{number} is not possible", "give a number from 1 up")
+    return number
+
+
+_LABEL = "[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+_HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]+\])(?::[0-9]{{1,5}})?")
+
+
+def _insecure_registry(text: str) -> str:
+    """Parse what an engine's ``insecure-registries`` holds: HOST, HOST:PORT or CIDR."""
+    registry = text.lower()
+    hint = "write it as in registry.lan:5000 or 10.0.0.0/8"
+    if "/" in registry:
+        try:
+            return str(ipaddress.ip_network(registry, strict=False))
+        except ValueError:
+            raise UsageError(f"{text!r} is not a range of addresses", hint) from None
+    if not _HOST.fullmatch(registry):
+        raise UsageError(f"{text!r} is not the host of a registry", hint)
+    return registry
+
+
+# fmt: off
+_ROWS = (
+    Setting("context", "path", "--context", "DIR", panel=SOURCE, key="build.context",
+            help="Build this directory. Default: PATH."),
+    Setting("from_image", "text", "--from-image", "REF", panel=SOURCE,
+            help="Publish an image of the engine or of a registry."),
+    Setting("from_container", "text", "--from-container", "NAME", panel=SOURCE,
+            help="Publish a container, committed as docker commit does."),
+
+    Setting("file", "dockerfile", "--file", "FILE", short="-f", panel=BUILDING, key="build.file",
+            help="The Dockerfile. Default: Dockerfile in the context."),
+    Setting("target", "text", "--target", "STAGE", panel=BUILDING, key="build.target",
+            help="The stage to build."),
+    Setting("build_args", "map", "--build-arg", "K[=V]", panel=BUILDING, key="build.args",
+            help="A build argument; K alone takes the environment's value."),
+    Setting("labels", "map", "--label", "K=V", panel=BUILDING, key="build.labels",
+            help="A label for the image."),
+    Setting("platforms", "list", "--platform", "P[,P…]", panel=BUILDING, key="build.platforms",
+            parse=_platforms,
+            help="Platforms to build for, such as linux/arm64."),
+    Setting("secrets", "lines", "--secret", "id=ID,src=FILE|env=VAR", panel=BUILDING,
+            key="build.secrets",
+            help="A secret for RUN --mount=type=secret."),
+    Setting("ssh", "lines", "--ssh", "default|ID=SOCKET", panel=BUILDING, key="build.ssh",
+            help="An SSH agent to forward."),
+    Setting("cache_from", "lines", "--cache-from", "REF", panel=BUILDING, key="build.cache-from",
+            help="An image to take cached layers from."),
+    Setting("inline_cache", "flag", "--inline-cache", panel=BUILDING, key="build.inline-cache",
+            help="Make the image usable by a later --cache-from."),
+    Setting("no_cache", "flag", "--no-cache", panel=BUILDING, key="build.no-cache",
+            help="Build every step anew."),
+    Setting("pull", "flag", "--pull", panel=BUILDING, key="build.pull",
+            help="Ask for newer base images."),
+    Setting("network", "text", "--network", "MODE", panel=BUILDING, key="build.network",
+            help="The network of RUN steps: default, none or host."),
+    Setting("add_hosts", "lines", "--add-host", "HOST:IP", panel=BUILDING, key="build.add-hosts",
+            help="A host name for RUN steps."),
+    Setting("shm_size", "text", "--shm-size", "SIZE", panel=BUILDING, key="build.shm-size",
+            parse=_size,
+            help="The size of /dev/shm in RUN steps, such as 64m."),
+    Setting("builder", "text", "--builder", "BUILDER", panel=BUILDING, key="build.builder",
+            parse=_builder,
+            help="auto, buildkit, classic or buildx[:NAME]. Default: auto."),
+
+    Setting("push", "flag", "--no-push", panel=PUBLISHING,
+            help="Build and tag in the engine only."),
+    Setting("dry_run", "flag", "--dry-run", panel=PUBLISHING, commands=("publish", "promote"),
+            help="Check everything, change nothing."),
+    Setting("overwrite", "flag", "--overwrite", panel=PUBLISHING,
+            help="Replace an exact tag that is published."),
+    Setting("allow_dirty", "flag", "--allow-dirty", panel=PUBLISHING,
+            help="Build though tracked files are changed."),
+    Setting("jobs", "number", "--jobs", "N", panel=PUBLISHING, key="jobs",
+            parse=_jobs,
+            help="How many repositories at a time. Default: 4."),
+    Setting("metadata_file", "path", "--metadata-file", "FILE", panel=PUBLISHING,
+            help="Write what --json prints to a file."),
+    Setting("gates", "lines", "--gate", "COMMAND", panel=PUBLISHING, key="gates",
+            help="Run before floating tags move; failing stops them. Repeatable."),
+
+    Setting("images", "list", "--image", "REPOSITORY", short="-i", key="images", commands=_ALL,
+            parse=_each(parse_repository),
+            help="A repository to publish to; may be repeated."),
+    Setting("tags", "list", "--tag", "TEMPLATE", short="-t", key="tags",
+            commands=("plan", "publish", "verify"),
+            parse=_templates,
+            help="A tag template; may be repeated. Default: {version}, {major}.{minor}, latest."),
+    Setting("git_tag", "text", "--git-tag", "NAME", commands=_ALL,
+            help="The release. Default: the CI run's, or the highest at HEAD."),
+    Setting("tag_prefix", "text", "--tag-prefix", "PREFIX", key="tag-prefix", commands=_ALL,
+            may_be_empty=True,
+            help="Precedes the version in git tags. Default: an optional v."),
+    Setting("history", "text", "--history", key="history", commands=_ALL, for_all=True,
+            choices=HISTORY_MODES,
+            help="Whose git tags count. Default: auto, the remote's too if there is one."),
+    Setting("remote", "text", "--remote", "NAME", key="remote", commands=_ALL, for_all=True,
+            help="The git remote to ask. Default: origin."),
+    Setting("ignore", "list", "--ignore", "VERSION", key="ignore", commands=_ALL,
+            parse=_each(_version),
+            help="A yanked version, which holds no tag; may be repeated."),
+    Setting("insecure_registries", "list", "--insecure-registry", "HOST",
+            key="insecure-registries", commands=("publish", "verify", "promote"),
+            parse=_each(_insecure_registry),
+            help="A registry without TLS, or a range of them as CIDR; may be repeated."),
+    Setting("config", "path", "--config", "FILE", commands=_ALL,
+            help="Configuration in place of releasetag.toml."),
+)
+# fmt: on
+
+SETTINGS: Mapping[str, Setting] = {row.name: row for row in _ROWS}
+"""The rows by name, in the order in which help lists them."""

@@ -1,0 +1,133 @@
+"""Settings: the values that the rest of the program reads."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from releasetag.errors import UsageError
+from releasetag.history import HistoryMode
+from releasetag.policy import TagPolicy
+from releasetag.reference import Repository
+from releasetag.template import DEFAULT_TEMPLATES, Template, parse_template
+from releasetag.version import Version, parse_version, version_of
+
+BUILDERS = ("auto", "buildkit", "classic", "buildx")  # or buildx:NAME
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one component, valid as far as git, engine and registries need not be asked.
+
+    Every field but `base` has a row in `schema.SETTINGS`. None: not given, and no default.
+    """
+
+    # What and where.
+    images: tuple[Repository, ...] = ()
+    tags: tuple[Template, ...] = tuple(map(parse_template, DEFAULT_TEMPLATES))
+    git_tag: str | None = None
+    tag_prefix: str | None = None
+    history: HistoryMode = "auto"
+    remote: str = "origin"
+    ignore: tuple[Version, ...] = ()
+    insecure_registries: tuple[str, ...] = ()  # host, host:port or CIDR
+    config: Path | None = None
+    # The image.
+    context: Path | None = None
+    from_image: str | None = None
+    from_container: str | None = None
+    # Building.
+    file: Path | None = None
+    target: str | None = None
+    platforms: tuple[str, ...] = ()
+    # Secrets may be in these, against all advice: they are kept out of repr().
+    build_args: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    labels: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    ssh: tuple[str, ...] = ()
+    cache_from: tuple[str, ...] = ()
+    inline_cache: bool = False
+    no_cache: bool = False
+    pull: bool = False
+    network: str | None = None
+    add_hosts: tuple[str, ...] = ()
+    shm_size: int | None = None  # bytes
+    builder: str = "auto"
+    # Publishing.
+    push: bool = True
+    dry_run: bool = False
+    overwrite: bool = False
+    allow_dirty: bool = False
+    jobs: int = 4
+    metadata_file: Path | None = None
+    gates: tuple[str, ...] = field(default=(), repr=False)
+    # The build context where `context` is not given.
+    base: Path = Path()
+
+    @property
+    def policy(self) -> TagPolicy:
+        """The tag templates, and the versions that were yanked."""
+        return TagPolicy(self.tags, frozenset(self.ignore))
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """The settings of every component.
+
+    Attributes:
+        default: the settings outside of any component.
+        components: the settings of each ``[[components]]`` entry, in the order of the file.
+    """
+
+    default: Settings
+    components: tuple[Settings, ...] = ()
+
+    def of(self, git_tag: str) -> Settings | None:
+        """Return the settings of the component that a git tag is a release of, or None."""
+        # The longest prefix is the closest: "api/v" before "" when both would do.
+        for settings in sorted(
+            self.components, key=lambda s: len(s.tag_prefix or ""), reverse=True
+        ):
+            if version_of(git_tag, settings.tag_prefix) is not None:
+                return settings
+        # Beside components, settings that name no image are only what the components share.
+        counts = bool(self.default.images) or not self.components
+        if counts and version_of(git_tag, self.default.tag_prefix) is not None:
+            return self.default
+        return None
+
+    def publishable(self) -> tuple[Settings, ...]:
+        """Return the settings of all components that have an image to publish.
+
+        Raises:
+            UsageError: there is none.
+        """
+        found = tuple(each for each in (self.default, *self.components) if each.images)
+        if not found:
+            raise UsageError(
+                "no image is given",
+                "name one with --image, in RELEASETAG_IMAGES or as images in releasetag.toml",
+            )
+        return found
+
+    def component_of(self, text: str) -> tuple[Settings, Version]:
+        """Return the component and the version that a version, or a release's git tag, means.
+
+        Raises:
+            UsageError: it means none, or one in several components.
+        """
+        found = self.publishable()
+        if (named := self.of(text)) is not None and named in found:
+            version = version_of(text, named.tag_prefix)
+            found = (named,)
+        else:
+            version = parse_version(text)
+        if version is None:
+            raise UsageError(
+                f"{text!r} is not a version", "name one as in 1.2.3, or a release's git tag"
+            )
+        if len(found) > 1:
+            prefixes = ", ".join(f"{each.tag_prefix or ''}{version}" for each in found)
+            raise UsageError(
+                f"{version} may be a release of several components", f"name one of {prefixes}"
+            )
+        return found[0], version

@@ -1,0 +1,78 @@
+"""TagPolicy: which tags a version has, and which versions count. Pure."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from releasetag.errors import UsageError
+from releasetag.template import Template
+from releasetag.version import Release, Version
+
+
+@dataclass(frozen=True)
+class TagPolicy:
+    """The tag templates of a component, and the versions that were yanked.
+
+    Attributes:
+        templates: in the order in which tags are listed.
+        ignored: the yanked versions: no tag is moved to one, and none is kept for one.
+    """
+
+    templates: tuple[Template, ...]
+    ignored: frozenset[Version] = frozenset()
+
+    def counts(self, version: Version) -> bool:
+        """Whether a version may hold a tag: it was not yanked."""
+        return version not in self.ignored
+
+    def counted(self, releases: Iterable[Release]) -> tuple[Release, ...]:
+        """Return the releases that count."""
+        return tuple(release for release in releases if self.counts(release.version))
+
+    def exact_tags(self, version: Version, revision: str) -> list[str]:
+        """Return the exact tags of a version; what is impossible as a tag is left out."""
+        names: dict[str, None] = {}  # a set that keeps its order
+        for template in self.templates:
+            if template.kind == "exact" and not template.skip_reason(version):
+                with suppress(UsageError):
+                    if name := template.render(version, revision):
+                        names[name] = None
+        return list(names)
+
+    def floating_tags(self, version: Version, revision: str) -> dict[str, Template]:
+        """Return the floating tags that choose from this version, with the template of each.
+
+        What is impossible as a tag is left out, and what could be an exact tag; see `check`.
+        """
+        names: dict[str, Template] = {}
+        skipped: set[str] = set()
+        for name, template in self.render_floating(version, revision):
+            if template.skip_reason(version):
+                skipped.add(name)
+            elif not self.is_exact(name):
+                names.setdefault(name, template)
+        # Of two templates for one tag the more careful stands: 2.0.0-latest.1 has a channel
+        # "latest", and the tag of that name follows stable releases.
+        return {name: template for name, template in names.items() if name not in skipped}
+
+    def is_exact(self, name: str) -> bool:
+        """Whether a tag could be the exact tag of some version."""
+        return any(t.kind == "exact" and t.may_render(name) for t in self.templates)
+
+    def check(self, version: Version, revision: str) -> None:
+        """Raise UsageError if a floating tag of a version could be some version's exact tag."""
+        for name, template in self.render_floating(version, revision):
+            if self.is_exact(name):
+                raise UsageError(
+                    f"the floating tag {name!r} from template {template.text!r} could be the exact"
+                    " tag of a version",
+                    "exact tags never move: choose another name for the floating tag",
+                )
+
+    def render_floating(self, version: Version, revision: str) -> Iterator[tuple[str, Template]]:
+        """Yield the tag of every floating template, whether or not it applies to the version."""
+        for template in self.templates:
+            if template.kind == "floating":
+                with suppress(UsageError):
+                    if name := template.render(version, revision):
+                        yield name, template

@@ -1,0 +1,206 @@
+"""Find the release's image, or build it; put it under every exact tag of every repository."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from releasetag.errors import ConflictError, PushError, ReleasetagError
+from releasetag.plan import Plan
+from releasetag.publish.converge import Listed, may_be_there
+from releasetag.publish.run import Provenance, Run
+from releasetag.published import PublishedImage, inspect_image
+from releasetag.reference import Reference
+from releasetag.registry import Manifest
+from releasetag.tagging import TagResult, put
+from releasetag.text import printable
+
+
+def find_published(run: Run, listed: Listed) -> Reference | None:
+    """Find the release's image in the repositories, by digest; None: it has to be built.
+
+    An exact tag names it. Where all of them are gone, a floating tag may still prove to name it.
+
+    Args:
+        listed: the tags that the repositories have.
+
+    Raises:
+        ConflictError: another image is published under an exact tag.
+    """
+    first = run.first_exact_references
+    # The PUT of every other exact tag looks again, so that a list which is not whole does no harm.
+    exact = [each for each in run.exact_references if each in first or may_be_there(each, listed)]
+    try:
+        found = _inspect(run, exact)
+        if run.plan.settings.overwrite:
+            return None
+        for reference, image in found:
+            if image.problem or not run.source.is_release(image):
+                raise _conflict_error(reference, image, run.plan)
+        if not found:
+            floats = run.references(run.floating_names)
+            found = _inspect(run, [each for each in floats if may_be_there(each, listed)])
+            found = [(each, image) for each, image in found if run.source.is_release(image)]
+    except ConflictError:
+        raise
+    except ReleasetagError as error:
+        raise run.registry_error(error) from error
+    if len({image.digest for _, image in found}) > 1:
+        shown = ", ".join(f"{reference} is {image.digest}" for reference, image in found)
+        raise ConflictError(
+            f"the release is published under different digests: {shown}",
+            "publish one image in place of them with --overwrite",
+        )
+    return found[0][0].repository.at(found[0][1].digest) if found else None
+
+
+def build(run: Run) -> Provenance:
+    """Build the image."""
+    started = run.clock()
+    image_id = run.source.make()
+    provenance = Provenance(run.source.builder, False, run.clock() - started, image_id)
+    run.report.made(provenance)
+    return provenance
+
+
+def publish(run: Run, origin: Reference | None, *, reused: bool) -> tuple[Provenance, Manifest]:
+    """Put the image under every exact tag of every repository.
+
+    Args:
+        origin: where the image is; None: it has to be built.
+        reused: whether it was published already.
+
+    Raises:
+        ConflictError: another run published another image under an exact tag meanwhile.
+    """
+    started = run.clock()
+    provenance = None
+    pushed: list[Reference] = []
+    if origin is None:
+        provenance = build(run)
+        # Another run may have published the release while this one built.
+        there = any(_inspect(run, run.first_exact_references))
+        origin = (find_published(run, {}) if there else None) or run.source.origin
+        pushed = [*run.source.pushed]
+        run.report.step("Pushing the exact tags")
+        if origin is None:
+            pushed, digest = _push(run)
+            origin = pushed[0].repository.at(digest)
+        for reference in run.source.pushed:
+            run.report.published(TagResult(reference, origin.digest, "pushed"))
+    overwrite = run.plan.settings.overwrite
+    manifest = _put_everywhere(run, origin, pushed, replace=overwrite)
+    if pushed and not overwrite and (first := _finished_first(run, manifest)):
+        provenance, origin = None, first
+        manifest = _put_everywhere(run, first, [], replace=True)
+    if provenance is None:
+        image = inspect_image(run.registries, origin)
+        image_id = image.config_digest if image else ""
+        built = reused or bool(pushed)
+        provenance = Provenance(run.source.builder, built, run.clock() - started, image_id)
+    provenance = replace(provenance, digest=manifest.digest)
+    run.report.made(provenance)
+    return provenance, manifest
+
+
+def put_commit_tags(run: Run, manifest: Manifest) -> None:
+    """Put the image under the tags that name its commit, where they are free."""
+
+    def put_if_free(reference: Reference) -> TagResult:
+        digest = run.registries.digest(reference)
+        if digest is not None and digest != manifest.digest:
+            return TagResult(reference, digest, "kept", "names another image of this commit")
+        return put(run.registries, reference, manifest, replace=False)
+
+    run.each_reported(put_if_free, run.references([tag.name for tag in run.plan.commit]))
+
+
+def _inspect(run: Run, references: Sequence[Reference]) -> list[tuple[Reference, PublishedImage]]:
+    # A repository that may not be read may be one that is not there yet: the push decides.
+    def inspect(reference: Reference) -> PublishedImage | None:
+        return inspect_image(run.registries, reference, denied_is_absent=True)
+
+    return [(each, image) for each, image in run.each(inspect, references) if image is not None]
+
+
+def _push(run: Run) -> tuple[list[Reference], str]:
+    """Push the first exact tag of every repository by the engine; all must be one digest."""
+    references = run.first_exact_references
+    pushed = run.each_reported(lambda reference: _push_one(run, reference), references)
+    if len({result.digest for result in pushed}) > 1:
+        shown = ", ".join(f"{result.reference} is {result.digest}" for result in pushed)
+        raise ConflictError(
+            f"one image was pushed, and the digests differ: {shown}",
+            "no floating tag moved; see why a registry changes what it is given",
+        )
+    return references, pushed[0].digest
+
+
+def _push_one(run: Run, reference: Reference) -> TagResult:
+    digest = run.source.push(reference)
+    if (now := run.registries.settled_digest(reference, digest)) != digest:
+        raise ConflictError(
+            f"{reference} was pushed as {digest} and names {now or 'nothing'}",
+            "another program pushes or deletes this tag: see which, then run again",
+        )
+    return TagResult(reference, digest, "pushed")
+
+
+def _put_everywhere(
+    run: Run, origin: Reference, done: Sequence[Reference], *, replace: bool
+) -> Manifest:
+    """Put an image that one repository has under every exact tag of all of them.
+
+    Args:
+        done: the references that were pushed already.
+        replace: whether an exact tag may name another image now.
+    """
+    registries = run.registries
+    manifest = registries.settled_manifest(origin)
+    if manifest is None:
+        raise PushError(f"{origin} is gone", "see who deletes it, and run again")
+    has_image = {reference.repository for reference in (origin, *done)}
+
+    def put_one(reference: Reference) -> TagResult:
+        if reference.repository not in has_image:
+            registries.copy(origin, reference.repository)
+        return put(registries, reference, manifest, replace=replace)
+
+    missing = [reference for reference in run.exact_references if reference not in done]
+    first = {reference.repository: reference for reference in reversed(missing)}
+    run.each_reported(put_one, list(first.values()))
+    has_image |= first.keys()
+    run.each_reported(put_one, [each for each in missing if each not in first.values()])
+    return manifest
+
+
+def _finished_first(run: Run, manifest: Manifest) -> Reference | None:
+    """Find another image of the release that a run has finished while this one pushed.
+
+    The engine's push cannot be told to leave a tag alone that appeared meanwhile. Floating tags
+    follow exact ones, so one that names another image of this release shows who was first.
+    """
+    for tag in run.plan.floating[:1]:
+        for repository in run.plan.repositories:
+            image = inspect_image(run.registries, repository.tagged(tag.name))
+            is_other = image is not None and image.digest != manifest.digest
+            if image is not None and is_other and image.is_of(run.plan.release):
+                return repository.at(image.digest)
+    return None
+
+
+def _conflict_error(reference: Reference, image: PublishedImage, plan: Plan) -> ConflictError:
+    release = plan.release
+    if image.problem:
+        what = f"and cannot be used: {image.problem}"
+    elif plan.settings.from_image:
+        what = "as another image than the one that is given"
+    elif image.revision == release.revision and image.version_text:
+        what = f"as version {image.version_text}"
+    elif image.revision:
+        what = f"built from commit {printable(image.revision, 12)}"
+    else:
+        what = "which does not say what commit it was built from"
+    return ConflictError(
+        f"{reference} is published already, {what}, and {release.git_tag} is"
+        f" {release.version} at {release.revision[:12]}",
+        "publish a new version, or replace this one with --overwrite",
+    )

@@ -1,0 +1,125 @@
+"""The steps of a publish, in order: the one place that knows them.
+
+There is no state file. Whatever stops a publish, running it again goes on from what the registries
+have.
+"""
+
+from functools import partial
+
+from releasetag.errors import UsageError
+from releasetag.history import WorkTree, changed_files, head, read_again
+from releasetag.image import Tools, builds, image_source
+from releasetag.plan import Plan
+from releasetag.publish import converge, exact, floating, gates
+from releasetag.publish.run import Provenance, Report, Run
+from releasetag.text import printable
+
+
+def publish_release(tree: WorkTree, plan: Plan, tools: Tools, report: Report) -> Provenance:
+    """Publish a planned release.
+
+    Args:
+        tree: the work tree that the image is built from.
+        plan: see `releasetag.plan.plan_release`.
+
+    Returns:
+        Where the image came from; the outcome for every reference has been reported.
+
+    Raises:
+        ReleasetagError: any; the publish stopped, and running it again goes on.
+    """
+    check_settings(plan)
+    if builds(plan):
+        check_work_tree(tree, plan)
+    source = image_source(tree, plan, tools, report)
+    reread = partial(read_again, tree, plan.git_tags)
+    return publish(
+        Run(
+            plan,
+            source,
+            tools.registries,
+            report,
+            reread,
+            gates.run_gate,
+            tools.environ,
+            tools.clock,
+        )
+    )
+
+
+def publish(run: Run) -> Provenance:
+    """Do the steps: see `publish_release`."""
+    settings = run.plan.settings
+    commands = [gates.parse_gate(gate, run.environ) for gate in settings.gates if settings.push]
+    run.source.check()
+    run.report.planned(run.plan)
+    if not settings.push:
+        return _tag_in_engine_only(run)
+    run.report.step("Inspecting the registries")
+    listed = converge.list_tags(run)
+    found = exact.find_published(run, listed)
+    origin = found or run.source.origin
+    if settings.dry_run:
+        return _dry_run(run, origin.digest if origin else "", reused=found is not None)
+    provenance, manifest = exact.publish(run, origin, reused=found is not None)
+    exact.put_commit_tags(run, manifest)
+    gates.run_gates(run, commands, manifest)
+    plan = floating.replan(run)
+    converge.confirm(run, manifest)
+    moved = floating.move(run, plan, manifest)
+    converge.converge(run, plan, manifest, moved, listed)
+    return provenance
+
+
+def check_settings(plan: Plan) -> None:
+    """Raise UsageError for settings that nothing can be published with."""
+    settings = plan.settings
+    if not plan.repositories:
+        raise UsageError(
+            "no image is given",
+            "name one with --image, in RELEASETAG_IMAGES or as images in releasetag.toml",
+        )
+    if not plan.exact:
+        raise UsageError(
+            f"no tag template gives an exact tag for {plan.release.version}, so nothing would stay"
+            " at this version",
+            "add one that does, such as {version}",
+        )
+    if settings.from_image and settings.from_container:
+        raise UsageError("both an image and a container are given", "give one of them")
+
+
+def check_work_tree(tree: WorkTree, plan: Plan) -> None:
+    """Raise UsageError if the work tree is not the release's commit."""
+    revision = head(tree)
+    if revision != plan.release.revision:
+        name = plan.release.git_tag
+        raise UsageError(
+            f"the git tag {name} is at {plan.release.revision[:7]} and HEAD is at {revision[:7]}:"
+            " the image would be built from other code",
+            f"check it out first: git checkout {name}",
+        )
+    changed = [] if plan.settings.allow_dirty else changed_files(tree)
+    if changed:
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        raise UsageError(
+            f"the work tree is dirty: {printable(changed[0], 100)}{more} changed since the commit",
+            "commit or stash the changes, or build them all the same with --allow-dirty",
+        )
+
+
+def _tag_in_engine_only(run: Run) -> Provenance:
+    if run.plan.settings.dry_run:
+        return _dry_run(run, "", reused=False)
+    provenance = exact.build(run)
+    for reference in run.plan.references:
+        run.source.tag(reference)
+    return provenance
+
+
+def _dry_run(run: Run, digest: str, *, reused: bool) -> Provenance:
+    if not digest:
+        run.source.ready()
+    provenance = Provenance(run.source.builder, reused, 0.0, "", digest)
+    run.report.made(provenance)
+    return provenance

@@ -1,0 +1,159 @@
+"""Put a manifest under a tag, and move floating tags, never down.
+
+By manifest: the exact bytes go under another name. The digest cannot change, every platform is
+kept, and no blob is moved.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from releasetag.errors import ConflictError, ReleasetagError
+from releasetag.fanout import higher_releases
+from releasetag.parallel import side_by_side
+from releasetag.policy import TagPolicy
+from releasetag.published import inspect_image, proven_version, release_by_digest
+from releasetag.reference import Reference, Repository
+from releasetag.registry import Manifest, Registries
+from releasetag.version import Release, Version
+
+Status = Literal["pushed", "unchanged", "kept", "failed"]
+
+
+@dataclass(frozen=True)
+class TagResult:
+    """The outcome for one reference.
+
+    Attributes:
+        digest: what the reference names now; empty if that is not known.
+        status: ``pushed``; ``unchanged``: it named this digest already; ``kept``: it names another
+            image, see ``reason``; ``failed``: see ``error``.
+    """
+
+    reference: Reference
+    digest: str
+    status: Status
+    reason: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Mover:
+    """The image of a release that floating tags are moved to, and all that moving asks.
+
+    Attributes:
+        manifest: the image, which every repository has already.
+        history: the releases that count.
+        report: called with the outcome for every reference.
+        warn: called with a sentence for a person.
+    """
+
+    registries: Registries
+    repositories: Sequence[Repository]
+    policy: TagPolicy
+    release: Release
+    manifest: Manifest
+    history: Sequence[Release]
+    report: Callable[[TagResult], None]
+    warn: Callable[[str], None]
+    jobs: int
+
+    def move_all(self, names: Collection[str]) -> list[TagResult]:
+        """Move floating tags, one after the other, each in all repositories concurrently.
+
+        Raises:
+            ReleasetagError: a registry refused; what was done has been reported.
+        """
+
+        def reported(reference: Reference) -> TagResult:
+            return report_outcome(reference, lambda: move(self, reference), self.report)
+
+        results = []
+        for name in names:
+            references = [repository.tagged(name) for repository in self.repositories]
+            results += [result for _, result in side_by_side(reported, references, self.jobs)]
+        return results
+
+
+def report_outcome(
+    reference: Reference, do: Callable[[], TagResult], report: Callable[[TagResult], None]
+) -> TagResult:
+    """Do something to a reference, and report the outcome, a failure as well."""
+    try:
+        result = do()
+    except ReleasetagError as error:
+        report(TagResult(reference, "", "failed", error=error.message))
+        raise
+    report(result)
+    return result
+
+
+def put(
+    registries: Registries, reference: Reference, manifest: Manifest, *, replace: bool
+) -> TagResult:
+    """Put a manifest under a tag.
+
+    Args:
+        replace: whether the tag may name another image now.
+
+    Raises:
+        ConflictError: it does, and may not.
+    """
+    digest = registries.digest(reference)
+    if digest == manifest.digest:
+        return TagResult(reference, manifest.digest, "unchanged")
+    if digest is not None and not replace:
+        raise ConflictError(
+            f"{reference} was published meanwhile as {digest}, and this is {manifest.digest}",
+            "see who publishes the same version, or replace it with --overwrite",
+        )
+    registries.put_manifest(reference, manifest)
+    return TagResult(reference, manifest.digest, "pushed")
+
+
+def move(mover: Mover, reference: Reference) -> TagResult:
+    """Move a floating tag to the release's image, unless a higher version proves to hold it.
+
+    A registry has no compare-and-swap: another release may move the tag between the look and the
+    PUT. Whoever moves tags looks again when all is done (`releasetag.publish.converge`).
+    """
+    manifest, registries = mover.manifest, mover.registries
+    digest = registries.digest(reference)
+    if digest == manifest.digest:
+        return TagResult(reference, digest, "unchanged")
+    if digest is not None and (holder := higher_holder(mover, reference, digest)):
+        return TagResult(
+            reference, digest, "kept", f"names {holder}, which is higher and published"
+        )
+    registries.put_manifest(reference, manifest)
+    return TagResult(reference, manifest.digest, "pushed")
+
+
+def higher_holder(mover: Mover, reference: Reference, digest: str) -> Version | None:
+    """Return the version that a floating tag proves to name, if it is higher than the release.
+
+    The second witness, whatever git says. A version counts if it is not yanked and one of its
+    floating tags has this name: {major}{minor} is 111 for both 1.11 and 11.1. What cannot be read
+    proves nothing.
+
+    Args:
+        digest: what the tag names.
+    """
+    registries, policy, repository = mover.registries, mover.policy, reference.repository
+    image = inspect_image(registries, repository.at(digest))
+    if image is None or image.problem:
+        problem = image.problem if image else "it is gone"
+        mover.warn(f"{reference} names an image that cannot be used, and is replaced: {problem}")
+        return None
+    seen, own = image.version, mover.release.version
+    if (
+        seen is not None
+        and seen > own
+        and policy.counts(seen)
+        and reference.tag in policy.floating_tags(seen, image.revision)
+        and proven_version(registries, repository, image, policy, mover.history) is not None
+    ):
+        return seen
+    higher = higher_releases(reference.tag, own, mover.history, policy)
+    known = release_by_digest(registries, repository, digest, higher[::-1], policy)
+    return known.version if known else None

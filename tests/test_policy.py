@@ -1,0 +1,87 @@
+"""releasetag.policy: the tags of a version, and the versions that count."""
+
+import pytest
+
+from releasetag.errors import UsageError
+from releasetag.policy import TagPolicy
+from releasetag.template import parse_template
+from releasetag.version import Version, parse_version
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+def version(text: str) -> Version:
+    found = parse_version(text)
+    assert found is not None
+    return found
+
+
+def policy(*templates: str, ignored: tuple[str, ...] = ()) -> TagPolicy:
+    return TagPolicy(tuple(map(parse_template, templates)), frozenset(map(version, ignored)))
+
+
+@pytest.mark.parametrize(
+    ("templates", "text", "expected"),
+    [
+        (["{version}", "latest", "v{version}"], "1.2.3", ["1.2.3", "v1.2.3"]),
+        (["{version}", "{major}.{minor}.{patch}"], "1.2.3", ["1.2.3"]),
+        (["{version}", "{major}.{minor}.{patch}"], "1.2.3-rc.1", ["1.2.3-rc.1"]),
+        (["{version}", "{version}-{short_sha}"], "1.2.3+5", ["1.2.3_5", "1.2.3_5-0123456"]),
+        (["sha-{short_sha}", "{channel}"], "1.2.3", []),
+        # Too long for a tag, as a label may be.
+        (["{version}"], f"1.2.3-{'x' * 200}", []),
+        (["{prerelease}-{version}"], "1.2.3", []),
+    ],
+)
+def test_the_exact_tags_of_a_version(templates: list[str], text: str, expected: list[str]) -> None:
+    assert policy(*templates).exact_tags(version(text), REVISION) == expected
+
+
+@pytest.mark.parametrize(
+    ("templates", "text", "expected"),
+    [
+        (["{version}", "{major}.{minor}", "latest"], "1.2.3", ["1.2", "latest"]),
+        (["latest", "{major}", "latest"], "1.2.3", ["latest", "1"]),
+        (["{major}", "{major}.{minor}"], "0.2.3", ["0.2"]),
+        (["{channel}", "latest"], "1.2.3-rc.1", ["rc"]),
+        (["{channel}", "rc"], "1.2.3-rc.1", []),  # "rc" follows stable releases
+        (["{channel}", "rc"], "1.2.3", ["rc"]),
+        (["{build}"], "1.2.3", []),
+        # What could be an exact tag of some version is no floating one.
+        (["{version}", "1.2.0", "latest"], "1.2.3", ["latest"]),
+        (["{version}", "sha-{short_sha}"], "1.2.3", []),
+    ],
+)
+def test_the_floating_tags_that_choose_from_a_version(
+    templates: list[str], text: str, expected: list[str]
+) -> None:
+    found = policy(*templates).floating_tags(version(text), REVISION)
+
+    assert list(found) == expected
+    assert all(template.kind == "floating" for template in found.values())
+
+
+def test_of_two_templates_for_one_tag_the_first_is_named() -> None:
+    found = policy("{minor}", "{major}").floating_tags(version("2.2.0"), REVISION)
+
+    assert {name: template.text for name, template in found.items()} == {"2": "{minor}"}
+
+
+def test_a_floating_tag_that_could_be_exact_is_refused_where_it_is_planned() -> None:
+    policy("{version}", "{major}.{minor}", "latest").check(version("1.2.3"), REVISION)
+    with pytest.raises(UsageError, match=r"'1\.2\.0' from template '\{major\}\.\{minor\}\.0'"):
+        policy("{version}", "{major}.{minor}.0").check(version("1.2.3"), REVISION)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("1.2.3", True), ("v1.2.3", False), ("latest", False), ("1.2", False)]
+)
+def test_a_name_is_exact_if_an_exact_template_could_give_it(name: str, expected: bool) -> None:
+    assert policy("{version}", "latest", "{major}.{minor}").is_exact(name) is expected
+
+
+def test_yanked_versions_do_not_count() -> None:
+    rules = policy("{version}", ignored=("1.2.3+1",))
+
+    assert not rules.counts(version("1.2.3+1"))
+    assert rules.counts(version("1.2.3"))
