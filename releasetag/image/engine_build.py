@@ -3,7 +3,6 @@
 import os
 from typing import TYPE_CHECKING
 
-from releasetag.history import commit_time
 from releasetag.image.source import ImageSource
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ class BuiltImage(ImageSource):
 
     @property
     def _commit_time(self) -> int:
-        return commit_time(self.tree, self.plan.release.revision) or 0
+        return self.tree.commit_time(self.plan.release.revision) or 0
 
     def _open_context(self) -> "BuildContext":
         from releasetag.context.tree import open_context

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from releasetag import labels
 from releasetag.credentials import CredentialStore
 from releasetag.errors import EngineError
-from releasetag.history import WorkTree, commit_time, origin_url
+from releasetag.git import WorkTree
 from releasetag.plan import Plan
 from releasetag.published import PublishedImage
 from releasetag.reference import Reference
@@ -200,8 +200,8 @@ class ImageSource(ABC):
         plan = self.plan
         own = labels.release_labels(
             plan.release,
-            commit_time(self.tree, plan.release.revision),
-            origin_url(self.tree, plan.settings.remote),
+            self.tree.commit_time(plan.release.revision),
+            self.tree.remote_url(plan.settings.remote),
             plan.repositories[0],
         )
         given = {key: value or "" for key, value in plan.settings.labels.items()}
