@@ -7,7 +7,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test-fast test test-slow test-engines lint format bench mutants clean
+.PHONY: help dev demo test-fast test test-slow test-engines lint format lock bench mutants clean
 
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -40,6 +40,11 @@ lint: $(VENV)/made ## Check style, types, layers and workflows
 format: $(VENV)/made ## Format, and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+lock: $(VENV)/made ## Pin what the action installs: the newest that pyproject.toml allows
+	$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+	UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv pip compile --quiet --upgrade --universal \
+	  --python-version 3.11 --generate-hashes --output-file requirements.txt pyproject.toml
 
 bench: $(VENV)/made ## Measure time and memory; needs 5 GB of disk for a few minutes
 	PYTHONPATH=. $(BIN)/python scripts/bench

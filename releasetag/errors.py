@@ -54,7 +54,7 @@ class EngineError(ReleasetagError):
 
 
 class AuthError(ReleasetagError):
-    """A registry does not let us in, or not do this."""
+    """Authentication with a registry failed, or the account is not authorised."""
 
     exit_code = 6
     kind = "auth"
@@ -82,16 +82,20 @@ class PushError(ReleasetagError):
     kind = "push"
 
 
-class PassingError(PushError):
-    """A failed push, or another request of a registry, that may succeed the next time.
+class TransientError(PushError):
+    """A push, or another request to a registry, failed and may succeed the next time.
 
     Args:
-        retry_after: seconds that the registry wants us to wait; None if it does not say.
+        retry_after: seconds that the registry asks to wait; None if it does not say.
+        tries: how many tries have failed, where the engine has retried by itself.
     """
 
-    def __init__(self, message: str, hint: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, hint: str, retry_after: float | None = None, *, tries: int = 1
+    ) -> None:
         super().__init__(message, hint)
         self.retry_after = retry_after
+        self.tries = tries
 
 
 class HistoryError(ReleasetagError):

@@ -90,7 +90,7 @@ class LayerPushed:
 
 @dataclass(frozen=True)
 class PushRetried:
-    """A push failed for a passing reason and is tried again."""
+    """A push failed for a transient reason and is retried."""
 
     reference: str
     reason: str

@@ -1,6 +1,7 @@
 """Parse JSON that others wrote: configurations, answers of helpers, engines and registries."""
 
 import json
+import math
 import re
 
 MAX_DEPTH = 100
@@ -26,7 +27,7 @@ def parse_json(text: bytes | str) -> object:
     try:
         decoded = text if isinstance(text, str) else text.decode(json.detect_encoding(text))
         decoded.encode()
-        value = json.loads(decoded)
+        value = json.loads(decoded, parse_float=_finite, parse_constant=_finite)
         if _ESCAPED_SURROGATE.search(decoded):
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
@@ -35,13 +36,21 @@ def parse_json(text: bytes | str) -> object:
         fault = "is not JSON in Unicode"
     except RecursionError:
         fault = "is nested too deeply"
-    except ValueError:  # a number of thousands of digits
+    except ValueError:  # NaN, or a number that is too large
         fault = "is not JSON"
     if not fault and _is_deeper(value, MAX_DEPTH):
         fault = "is nested too deeply"
     if fault:
         raise InvalidJsonError(fault)
     return value
+
+
+def _finite(text: str) -> float:
+    """Parse a number; Python reads NaN and writes Infinity, neither of which is JSON."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def _is_deeper(value: object, depth: int) -> bool:

@@ -230,5 +230,5 @@ def _check_known(plan: Plan, warn: Callable[[str], None]) -> None:
 
 def release_of(version: Version, history: Iterable[Release]) -> Release:
     """Return the release of a version; one without git tag and commit if the history has none."""
-    known = (release for release in history if str(release.version) == str(version))
+    known = (release for release in history if release.version == version)
     return next(known, Release("", version, ""))

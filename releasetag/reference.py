@@ -12,7 +12,7 @@ from releasetag.errors import UsageError
 DOCKER_HUB = "docker.io"
 
 DOCKER_HUB_HOST = "registry-1.docker.io"
-"""Where Docker Hub serves its registry."""
+"""The host of Docker Hub's registry."""
 
 _COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*", re.ASCII)
@@ -22,8 +22,37 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
 _DIGEST = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[0-9a-fA-F]{32,}", re.ASCII)
 
 
+def registry_host(registry: str) -> str:
+    """Return the ``host[:port]`` that serves a registry; Docker Hub's is not its name."""
+    return DOCKER_HUB_HOST if registry == DOCKER_HUB else registry
+
+
+def is_loopback(registry: str) -> bool:
+    """Whether the registry is on this machine, by name or address.
+
+    Names under ``.localhost`` are reserved for it (RFC 6761, section 6.3).
+    """
+    host = split_port(registry)[0].lower()
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def split_port(text: str) -> tuple[str, str]:
+    """Split ``host[:port]``; without brackets, an IPv6 address is all host."""
+    if bracketed := re.fullmatch(r"\[(.*)\](?::(\d+))?", text):
+        return bracketed[1], bracketed[2] or ""
+    if text.count(":") != 1:
+        return text, ""
+    host, _, port = text.partition(":")
+    return host, port
+
+
 def is_tag(text: str) -> bool:
-    """Whether Docker's grammar takes the text as a tag: ``[A-Za-z0-9_][A-Za-z0-9._-]{0,127}``."""
+    """Whether the text is a tag in Docker's grammar: ``[A-Za-z0-9_][A-Za-z0-9._-]{0,127}``."""
     return _TAG.fullmatch(text) is not None
 
 
@@ -45,30 +74,19 @@ class Repository:
     path: str
 
     def __str__(self) -> str:
-        """The name as people write it: Docker Hub's registry and ``library/`` left out."""
-        # Left out, a first part such as my.org would be read as another registry.
+        """The familiar name: without Docker Hub's registry and ``library/``."""
+        # Without docker.io, a first part such as my.org would be read as another registry.
         if self.registry != DOCKER_HUB or _split_registry(self.path)[0]:
             return f"{self.registry}/{self.path}"
         first, _, rest = self.path.partition("/")
         return rest if first == "library" and "/" not in rest else self.path
 
-    @property
-    def is_loopback(self) -> bool:
-        """Whether the registry is on this machine, where the engine takes plain HTTP."""
-        host = re.sub(r":\d+$", "", self.registry).strip("[]")
-        if host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return False
-
     def tagged(self, tag: str) -> "Reference":
-        """The reference to a tag of this repository."""
+        """Return the reference to a tag of this repository."""
         return Reference(self, tag=tag)
 
     def at(self, digest: str) -> "Reference":
-        """The reference to a digest in this repository."""
+        """Return the reference to a digest in this repository."""
         return Reference(self, digest=digest)
 
 
@@ -87,12 +105,25 @@ class Reference:
 
     @property
     def name(self) -> str:
-        """What stands in a registry's URL: the digest if there is one, else the tag."""
+        """The digest if there is one, else the tag: as in a registry's URL."""
         return self.digest or self.tag
 
 
+def parse_registry(text: str) -> str:
+    """Parse the name of a registry: ``ghcr.io``, ``localhost:5000``.
+
+    Raises:
+        UsageError: no reference can name such a registry.
+    """
+    if not _REGISTRY.fullmatch(text) or not _split_registry(f"{text}/")[0]:
+        raise UsageError(
+            f"{text!r} is not a registry", "name one as in ghcr.io or registry.example.com:5000"
+        )
+    return DOCKER_HUB if text in {"index.docker.io", DOCKER_HUB_HOST} else text
+
+
 def parse_repository(text: str) -> Repository:
-    """The repository that a name without tag and digest means.
+    """Parse a repository: a name without tag and digest.
 
     Raises:
         UsageError: the text is no repository, or is more than one.
@@ -104,7 +135,7 @@ def parse_repository(text: str) -> Repository:
         head, slash, last = name.rpartition("/")
         raise UsageError(
             f"{shown} is a reference, but a repository is wanted",
-            f"leave the tag away: {head}{slash}{last.partition(':')[0]} (tags come from templates)",
+            f"omit the tag: {head}{slash}{last.partition(':')[0]} (tags come from templates)",
         )
     registry, path = _split_registry(text)
     if path != path.lower() and _PATH.fullmatch(path.lower()):
@@ -131,7 +162,7 @@ def parse_repository(text: str) -> Repository:
 
 
 def parse_reference(text: str) -> Reference:
-    """The reference that a text means; without a tag and a digest it means ``latest``.
+    """Parse a reference; without a tag and a digest it means ``latest``.
 
     Raises:
         UsageError: the text is no reference.
@@ -156,12 +187,12 @@ def _refuse_user_name(text: str) -> None:
         # Not repeated: a password may stand in it.
         raise UsageError(
             "a repository is given with a user name in it",
-            "leave out what stands before the '@', and log in with releasetag login",
+            "omit what is before the '@', and log in with releasetag login",
         )
 
 
 def _split_registry(text: str) -> tuple[str, str]:
-    """A first part with a dot or a colon, or ``localhost``, is a registry."""
+    """Split off the registry: a first part with a dot or a colon, or ``localhost``."""
     first, slash, rest = text.partition("/")
     if slash and ("." in first or ":" in first or first == "localhost"):
         return first, rest

@@ -33,7 +33,11 @@ class StartRegistry(Protocol):
     """Starts one more registry, for the length of the test."""
 
     def __call__(
-        self, *, auth: Literal["htpasswd", "token"] | None = None, tls: bool = False
+        self,
+        *,
+        auth: Literal["htpasswd", "token"] | None = None,
+        tls: bool = False,
+        host: str = "127.0.0.1",
     ) -> RegistryServer: ...
 
 
@@ -119,9 +123,13 @@ def start_registry(tmp_path: Path) -> Iterator[StartRegistry]:
     started: list[RegistryServer] = []
 
     def start(
-        *, auth: Literal["htpasswd", "token"] | None = None, tls: bool = False
+        *,
+        auth: Literal["htpasswd", "token"] | None = None,
+        tls: bool = False,
+        host: str = "127.0.0.1",
     ) -> RegistryServer:
-        registry = RegistryServer(tmp_path / f"registry-{len(started)}", auth=auth, tls=tls)
+        directory = tmp_path / f"registry-{len(started)}"
+        registry = RegistryServer(directory, auth=auth, tls=tls, host=host)
         started.append(registry)
         registry.start()
         return registry

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Protocol
@@ -19,9 +19,10 @@ from typing import Protocol
 import pytest
 
 from releasetag.config import Settings
-from tests.conftest import Run, StartRegistry
+from tests.conftest import Run, StartProxy, StartRegistry
 from tests.support.certificates import make_authority, make_server_identity
 from tests.support.engine import Engine
+from tests.support.fault import Answer
 from tests.support.git import GitRepository
 from tests.support.http_server import QuietHTTPServer
 from tests.support.image import scratch_files
@@ -76,6 +77,74 @@ def test_every_output_is_one_that_publish_writes(
     assert written == given == names("outputs")
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A publish that fails, and the tags that it has published by then."""
+
+    code: int
+    tags: tuple[str, ...] = ()
+    refused: str = "no request"
+    files: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Failure(4),
+        Failure(4, settings={"RELEASETAG_DRY_RUN": "true"}),
+        Failure(7, files={"Dockerfile": "FROM scratch\nCOPY missing /\n"}),
+        Failure(8, ("1.2.3", "1.2"), refused="PUT .*/manifests/latest"),
+        Failure(10, ("1.2.3",), settings={"RELEASETAG_GATES": "false"}),
+    ],
+    ids=["conflict", "conflict in a dry run", "build", "push", "gate"],
+)
+def test_a_step_that_fails_says_what_is_and_what_was_not_done(
+    failure: Failure,
+    run: Run,
+    registry: RegistryServer,
+    start_proxy: StartProxy,
+    git_repository: GitRepository,
+    tmp_path: Path,
+) -> None:
+    def refuse(_index: int, method: str, path: str) -> Answer | None:
+        return Answer(400) if re.match(failure.refused, f"{method} {path}") else None
+
+    release(git_repository, **failure.files)
+    image = f"{start_proxy(registry, refuse).address}/acme/app"
+    if failure.code == 4:
+        revision = {"org.opencontainers.image.revision": "another commit"}
+        registry.put_image("acme/app", "1.2.3", revision)
+    output, summary = tmp_path / "output", tmp_path / "summary"
+    page = {"GITHUB_OUTPUT": str(output), "GITHUB_STEP_SUMMARY": str(summary)}
+
+    done = run(
+        *("publish", "--image", image, "--json"),
+        cwd=git_repository.path,
+        env={"GITHUB_ACTIONS": "true", **page, **failure.settings},
+    )
+
+    assert done.returncode == failure.code, done
+    error = done.json["error"]
+    references = [f"{image}:{tag}" for tag in failure.tags]
+    assert done.json["references"] == references
+    outputs = dict(
+        re.findall(r"^([a-z-]+)<<(?:end_\w+)\n(.*?)\n?end_\w+$", output.read_text(), re.M | re.S)
+    )
+    assert outputs["tags"].split() == references
+    assert outputs["tag-names"].split() == list(failure.tags)
+    assert json.loads(outputs["json"]) == done.json
+    first, *_ = lines = summary.read_text().splitlines()
+    assert re.sub(r"\\(.)", r"\1", first) == f"**error:** {error['message']}"
+    decisions = dict(re.findall(r"^\| `\S+:([^`:]+)` \| ([a-z ]+) \|", "\n".join(lines), re.M))
+    assert {tag for tag, decision in decisions.items() if decision == "pushed"} == set(failure.tags)
+    assert set(decisions.values()) <= {"pushed", "failed", "not done"}
+    assert set(decisions) == {"1.2.3", "1.2", "latest"}
+    annotations = re.findall(r"^::error title=(.*?)::(.*)$", done.stderr, re.M)
+    escaped = f"{error['message']}\n{error['hint']}".replace("%", "%25").replace("\n", "%0A")
+    assert annotations == [(f"releasetag%3A {error['kind']}", escaped)]
+
+
 # Under act ----------------------------------------------------------------------------------------
 
 
@@ -116,21 +185,21 @@ class RunWorkflow(Protocol):
 def published_action(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What users get of this repository, so far as the action uses it."""
     copy = tmp_path_factory.mktemp("action")
-    for name in ("action.yml", "pyproject.toml", "README.md", "LICENSE"):
+    for name in ("action.yml", "requirements.txt"):
         shutil.copy(ROOT / name, copy)
-    shutil.copytree(
-        ROOT / "releasetag", copy / "releasetag", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    for name in ("action", "releasetag"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, copy / name, ignore=ignored)
     return copy
 
 
 @pytest.fixture(scope="module")
-def wheels(published_action: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All that the action installs: asked of the package index once, and not by every workflow."""
     folder = tmp_path_factory.mktemp("wheels")
-    pip = (sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check")
+    pip = (sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check")
     done = subprocess.run(
-        [*pip, "--wheel-dir", folder, published_action, "hatchling"],
+        [*pip, "--only-binary=:all:", "--dest", folder, "--requirement", ROOT / "requirements.txt"],
         capture_output=True,
         text=True,
         check=False,
@@ -158,13 +227,17 @@ def run_workflow(
         workflow, event, secrets = (tmp_path / name for name in ("job.yml", "event", "secrets"))
         workflow.write_text(JOB + steps)
         event.write_text(json.dumps({"ref": "refs/tags/v1.2.3"}))
-        # In a file, so that only the action can have put the password into a command line.
-        secrets.write_text(f'PASSWORD="{password}"\nGITHUB_TOKEN="{TOKEN}"\n')
+        # In a file, so that only the action can have put the password into a command line. A line
+        # break is what a pasted secret often ends in.
+        secrets.write_text(f'PASSWORD="{password}\\r\\n\\n"\nGITHUB_TOKEN="{TOKEN}"\n')
+        (tmp_path / "constraints").write_text("rich<1\n")
         of_job = engine.environ | {
             "RESULTS": str(results),
             "PIP_NO_INDEX": "1",
-            "PIP_NO_COMPILE": "1",
             "PIP_FIND_LINKS": wheels.as_uri(),
+            # What a job may want for its own packages.
+            "PIP_CONSTRAINT": str(tmp_path / "constraints"),
+            "PIP_TARGET": str(tmp_path / "target"),
         }
         command: list[str | Path] = [
             *(act, "push", "--workflows", workflow, "--eventpath", event),
@@ -286,6 +359,7 @@ def release(repository: GitRepository, **files: str) -> None:
 GATE = """\
 #!/bin/sh
 env > "$RESULTS/environment"
+cp "$DOCKER_CONFIG/config.json" "$RESULTS/"
 """
 
 PUBLISH = """\
@@ -313,6 +387,11 @@ def test_a_release_of_a_private_repository_goes_to_a_registry_with_a_password(
     tmp_path: Path,
 ) -> None:
     registry = start_registry(auth="htpasswd")
+    docker = home / ".docker"
+    docker.mkdir()
+    # The job has logged in before, and as somebody else; who comes later counts on that.
+    logins = {"auths": {registry.address: {"auth": "Ym9iOmJvYg=="}}, "currentContext": "default"}
+    (docker / "config.json").write_text(json.dumps(logins))
     release(git_repository, **{"gate.sh": GATE})
     bare = git_repository.bare_remote()
     # Only the remote knows this one, as it is with the usual shallow checkout.
@@ -335,7 +414,7 @@ def test_a_release_of_a_private_repository_goes_to_a_registry_with_a_password(
 
     assert done.returncode == 0, done.output
     outputs = done.outputs("release")
-    told = json.loads(outputs.pop("json"))
+    printed = json.loads(outputs.pop("json"))
     assert outputs == {
         "version": "1.2.3",
         "major": "1",
@@ -343,7 +422,7 @@ def test_a_release_of_a_private_repository_goes_to_a_registry_with_a_password(
         "patch": "3",
         "prerelease": "false",
         "digest": registry.digest("acme/app", "1.2.3"),
-        "image-id": told["image_id"],
+        "image-id": printed["image_id"],
         "tags": "\n".join(
             f"{registry.address}/acme/{name}:{tag}"
             for name in ("app", "mirror")
@@ -354,7 +433,7 @@ def test_a_release_of_a_private_repository_goes_to_a_registry_with_a_password(
     assert registry.tags("acme/mirror") == ["1.2", "1.2.3", "1.2.3-web"]
     assert registry.labels("acme/app", "1.2")["team"] == "web"
     # The remote's history was read, with the job's token: a later release holds latest.
-    assert {tag["name"]: tag.get("held_by") for tag in told["tags"]}["latest"] == "2.0.0"
+    assert {tag["name"]: tag.get("held_by") for tag in printed["tags"]}["latest"] == "2.0.0"
     assert (
         f"| `{registry.address}/acme/app:1.2.3` | pushed | `{outputs['digest']}` |" in done.output
     )
@@ -363,8 +442,17 @@ def test_a_release_of_a_private_repository_goes_to_a_registry_with_a_password(
     assert f"GITHUB_TOKEN={TOKEN}\n" in environment
     assert any("login --username=alice" in line for line in done.seen)  # so it was looked at
     basic = base64.b64encode(f"alice:{registry.password}".encode()).decode()
-    left = (home / ".docker" / "config.json").read_text()
-    for place in (done.output, environment, left, *done.seen):
+    assert json.loads((docker / "config.json").read_text()) == logins
+    assert [file.name for file in docker.iterdir()] == ["config.json"]
+    assert json.loads((done.results / "config.json").read_text()) == {
+        **logins,
+        "auths": {registry.address: {"auth": basic}},
+    }
+    private = re.findall("^DOCKER_CONFIG=(.*)$", environment, re.MULTILINE)
+    assert len(private) == 1
+    assert not Path(private[0]).exists()
+    assert not (tmp_path / "target").exists()
+    for place in (done.output, environment, *done.seen):
         assert registry.password not in place
         assert basic not in place
 
@@ -430,7 +518,9 @@ def test_whatever_an_input_holds_is_only_text(
     assert (done.results / "outcomes").read_text() == "failure failure\n"
     assert (done.results / "pwned").read_text() == ""
     assert done.outputs("labelled")["version"] == "1.2.3"
-    assert not any(done.outputs("all").values())
+    everything = done.outputs("all")
+    assert json.loads(everything.pop("json"))["error"]["kind"] == "usage"
+    assert not any(everything.values())
     labels = registry.labels("acme/app", "1.2.3")
     assert labels["hostile"] == HOSTILE.splitlines()[0]
 
@@ -452,8 +542,9 @@ def test_a_publish_that_fails_fails_the_job_with_its_exit_code(
     done = run_workflow(git_repository, FAILING.replace("REGISTRY", registry.address))
 
     assert done.returncode == 1
-    assert "error: " in done.output
-    assert "hint: " in done.output
+    assert done.output.count("error: ") == 1
+    assert done.output.count("hint: ") == 1
+    assert done.output.count("::error title=releasetag%3A conflict::") == 1
     assert "Failure - Main Publish" in done.output
     assert "exit status 4" in done.output
     assert registry.tags("acme/app") == ["1.2.3"]

@@ -35,12 +35,15 @@ def test_json_is_read_in_every_unicode_encoding(value: object, encoding: str, as
         (r'"\ud800"', "is not JSON in Unicode"),
         (r'{"a": [{"\uDFFF": 1}]}', "is not JSON in Unicode"),
         ("1" * 5000, "is not JSON"),
+        ('{"a": NaN}', "is not JSON"),
+        ("[-Infinity]", "is not JSON"),
+        ("1e999", "is not JSON"),
         (nested(MAX_DEPTH + 2), "is nested too deeply"),
         (nested(1_000_000), "is nested too deeply"),
         ("[" * 1_000_000, "is nested too deeply"),
         ('{"a":' * 1_000_000, "is nested too deeply"),
     ],
-    ids=range(13),
+    ids=range(16),
 )
 def test_what_cannot_be_used_is_one_error(text: bytes | str, fault: str) -> None:
     with pytest.raises(InvalidJsonError, match=f"^{fault}$"):

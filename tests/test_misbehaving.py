@@ -383,7 +383,6 @@ class Scene:
                 "--json",
                 cwd=self.trees.blind if command == "publish_blind" else self.trees.whole,
                 environ=self._environ(),
-                patch=self.patch,
                 stdin=PASSWORD,
             )
         finally:

@@ -1,4 +1,4 @@
-"""releasetag.push_failure: registries' and engines' words."""
+"""Which kind of failure the messages of registries and engines mean."""
 
 import pytest
 
@@ -15,7 +15,7 @@ WORDS: list[tuple[str, Kind]] = [
     ("unexpected status from HEAD request to https://r/v2/a/blobs/x: 403 Forbidden", "auth"),
     ("Head https://r/v2/app/manifests/1: unexpected status code 401", "auth"),
     ("denied: permission_denied: write_package", "auth"),
-    # Tags that may not move
+    # Immutable tags
     (
         "tag invalid: The image tag '1.2.3' already exists in the 'app' repository and cannot be "
         "overwritten because the repository is immutable.",
@@ -25,40 +25,40 @@ WORDS: list[tuple[str, Kind]] = [
     ("denied: Failed to process request, due to 'app:latest' is a immutable tag.", "immutable"),
     ("The requested tag already exists and cannot be overwritten.", "immutable"),
     ("denied: tag immutability is enabled for this repository", "immutable"),
-    # Lasting
-    ("name unknown: The repository with name 'app' does not exist in the registry", "lasting"),
-    ("NAME_UNKNOWN: repository name not known to registry", "lasting"),
-    ("write /var/lib/registry/x: no space left on device", "lasting"),
-    ("x509: certificate signed by unknown authority", "lasting"),
-    ("dial tcp: lookup registry.example.com: no such host", "lasting"),
-    ("http: server gave HTTP response to HTTPS client", "lasting"),
-    ("manifest invalid: manifest invalid", "lasting"),
-    ("something nobody has seen before", "lasting"),
-    ("", "lasting"),
-    # Passing
-    ("toomanyrequests: You have reached your pull rate limit", "passing"),
-    ("denied: too many requests", "passing"),
-    ("dial tcp 10.0.0.1:443: connect: connection refused", "passing"),
-    ("read tcp 10.0.0.2:1->10.0.0.1:443: read: connection reset by peer", "passing"),
-    ("write: broken pipe", "passing"),
-    ('Put "https://r/v2/app/manifests/1": EOF', "passing"),
-    ("unexpected EOF", "passing"),
-    ("dial tcp 10.0.0.1:443: i/o timeout", "passing"),
-    ("net/http: TLS handshake timeout", "passing"),
-    ("net/http: request canceled (Client.Timeout exceeded while awaiting headers)", "passing"),
-    ("context deadline exceeded", "passing"),
-    ("received unexpected HTTP status: 500 Internal Server Error", "passing"),
-    ("unexpected status from PUT request to https://r/v2/x: 502 Bad Gateway", "passing"),
-    ("received unexpected HTTP status: 503 Service Unavailable", "passing"),
-    ("unexpected status code 504", "passing"),
-    ("error parsing HTTP 429 response body: invalid character", "passing"),
-    ("blob upload unknown", "passing"),
-    ("lookup r on 127.0.0.53:53: server misbehaving", "passing"),
+    # Permanent
+    ("name unknown: The repository with name 'app' does not exist in the registry", "permanent"),
+    ("NAME_UNKNOWN: repository name not known to registry", "permanent"),
+    ("write /var/lib/registry/x: no space left on device", "permanent"),
+    ("x509: certificate signed by unknown authority", "permanent"),
+    ("dial tcp: lookup registry.example.com: no such host", "permanent"),
+    ("http: server gave HTTP response to HTTPS client", "permanent"),
+    ("manifest invalid: manifest invalid", "permanent"),
+    ("something nobody has seen before", "permanent"),
+    ("", "permanent"),
+    # Transient
+    ("toomanyrequests: You have reached your pull rate limit", "transient"),
+    ("denied: too many requests", "transient"),
+    ("dial tcp 10.0.0.1:443: connect: connection refused", "transient"),
+    ("read tcp 10.0.0.2:1->10.0.0.1:443: read: connection reset by peer", "transient"),
+    ("write: broken pipe", "transient"),
+    ('Put "https://r/v2/app/manifests/1": EOF', "transient"),
+    ("unexpected EOF", "transient"),
+    ("dial tcp 10.0.0.1:443: i/o timeout", "transient"),
+    ("net/http: TLS handshake timeout", "transient"),
+    ("net/http: request canceled (Client.Timeout exceeded while awaiting headers)", "transient"),
+    ("context deadline exceeded", "transient"),
+    ("received unexpected HTTP status: 500 Internal Server Error", "transient"),
+    ("unexpected status from PUT request to https://r/v2/x: 502 Bad Gateway", "transient"),
+    ("received unexpected HTTP status: 503 Service Unavailable", "transient"),
+    ("unexpected status code 504", "transient"),
+    ("error parsing HTTP 429 response body: invalid character", "transient"),
+    ("blob upload unknown", "transient"),
+    ("lookup r on 127.0.0.53:53: server misbehaving", "transient"),
 ]
 
 
 @pytest.mark.parametrize(("message", "kind"), WORDS)
-def test_words_say_what_kind_of_failure_it_is(message: str, kind: Kind) -> None:
+def test_a_message_is_classified(message: str, kind: Kind) -> None:
     assert kind_of(message) == kind
 
 
@@ -69,22 +69,22 @@ def test_words_say_what_kind_of_failure_it_is(message: str, kind: Kind) -> None:
         (403, "connection reset by peer", "auth"),
         (403, "denied: this tag is immutable", "immutable"),
         (412, "due to 'app:1.2' configured as immutable", "immutable"),
-        (412, "", "lasting"),
-        (400, "unauthorized", "lasting"),
-        (404, "", "lasting"),
-        (405, "", "lasting"),
-        (413, "", "lasting"),
-        (500, "write /var/lib/registry/x: No space left on device", "lasting"),
-        (501, "", "lasting"),
-        (408, "", "passing"),
-        (429, "denied", "passing"),
-        (500, "", "passing"),
-        (502, "", "passing"),
-        (503, "", "passing"),
-        (504, "", "passing"),
+        (412, "", "permanent"),
+        (400, "unauthorized", "permanent"),
+        (404, "", "permanent"),
+        (405, "", "permanent"),
+        (413, "", "permanent"),
+        (500, "write /var/lib/registry/x: No space left on device", "permanent"),
+        (501, "", "permanent"),
+        (408, "", "transient"),
+        (429, "denied", "transient"),
+        (500, "", "transient"),
+        (502, "", "transient"),
+        (503, "", "transient"),
+        (504, "", "transient"),
     ],
 )
-def test_a_status_weighs_more_than_words(status: int, message: str, kind: Kind) -> None:
+def test_a_status_outweighs_the_message(status: int, message: str, kind: Kind) -> None:
     assert kind_of(message, status) == kind
 
 
@@ -101,5 +101,5 @@ def test_a_status_weighs_more_than_words(status: int, message: str, kind: Kind) 
         ("x" * 400, "x" * 299 + "…"),
     ],
 )
-def test_words_from_outside_are_made_fit_to_print(text: str, shown: str) -> None:
+def test_untrusted_text_becomes_printable(text: str, shown: str) -> None:
     assert printable(text) == shown

@@ -7,11 +7,14 @@ from hypothesis import strategies as st
 from releasetag.errors import UsageError
 from releasetag.reference import (
     Reference,
-    Repository,
     is_digest,
+    is_loopback,
     is_tag,
     parse_reference,
+    parse_registry,
     parse_repository,
+    registry_host,
+    split_port,
 )
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -138,6 +141,11 @@ def test_what_is_no_reference_is_a_usage_error(text: str) -> None:
         ("127.8.8.8", True),
         ("[::1]:5000", True),
         ("[::1]", True),
+        ("::1", True),
+        ("registry.localhost", True),
+        ("Registry.LocalHost:5000", True),
+        ("localhost.", False),
+        ("notlocalhost", False),
         ("ghcr.io", False),
         ("10.0.0.1:5000", False),
         ("localhost.example.com", False),
@@ -146,7 +154,47 @@ def test_what_is_no_reference_is_a_usage_error(text: str) -> None:
     ],
 )
 def test_only_a_registry_on_this_machine_is_loopback(registry: str, expected: bool) -> None:
-    assert Repository(registry, "app").is_loopback is expected
+    assert is_loopback(registry) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ghcr.io", ("ghcr.io", "")),
+        ("ghcr.io:443", ("ghcr.io", "443")),
+        ("[fd00::1]:5000", ("fd00::1", "5000")),
+        ("[fd00::1]", ("fd00::1", "")),
+        ("fd00::1", ("fd00::1", "")),
+        ("::1", ("::1", "")),
+        ("", ("", "")),
+    ],
+)
+def test_a_port_is_split_off_its_host(text: str, expected: tuple[str, str]) -> None:
+    assert split_port(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "registry", "host"),
+    [
+        ("ghcr.io", "ghcr.io", "ghcr.io"),
+        ("localhost", "localhost", "localhost"),
+        ("registry:5000", "registry:5000", "registry:5000"),
+        ("[fd00::1]:5000", "[fd00::1]:5000", "[fd00::1]:5000"),
+        ("docker.io", "docker.io", "registry-1.docker.io"),
+        ("index.docker.io", "docker.io", "registry-1.docker.io"),
+        ("registry-1.docker.io", "docker.io", "registry-1.docker.io"),
+    ],
+)
+def test_a_registry_has_a_name_and_a_host(text: str, registry: str, host: str) -> None:
+    assert parse_registry(text) == registry
+    assert registry_host(registry) == host
+
+
+@pytest.mark.parametrize("text", ["", "registry", "ghcr.io/acme", "me@ghcr.io", "a b.io", "-.io"])
+def test_what_no_reference_can_name_is_no_registry(text: str) -> None:
+    """A bare name above all: in a reference it would be a repository of Docker Hub."""
+    with pytest.raises(UsageError, match="is not a registry"):
+        parse_registry(text)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ class Command(TyperCommand):
         return super().parse_args(ctx, args)
 
     def collect_usage_pieces(self, ctx: "Context") -> list[str]:  # noqa: ARG002 (Typer's signature)
-        """Return the usage line: options last, as nobody needs them first."""
+        """Return the usage line, with the options last: they are optional."""
         arguments = [p.metavar for p in self.params if isinstance(p, TyperArgument) and p.metavar]
         return [*arguments, "[OPTIONS]"]
 

@@ -42,7 +42,7 @@ def init(shared: Shared) -> int:
     Never over an existing file.
     """
     from releasetag.history import open_work_tree, origin_url
-    from releasetag.report.json import SCHEMA, dumps
+    from releasetag.report.json import format_object
 
     tree = open_work_tree(shared.path, os.environ)
     files = {
@@ -68,7 +68,7 @@ def init(shared: Shared) -> int:
         if not (shared.quiet or shared.json):
             print(f"wrote {name}")
     if shared.json:
-        print(dumps({"schema": SCHEMA, "written": [str(f.relative_to(tree.root)) for f in files]}))
+        print(format_object({"written": [str(f.relative_to(tree.root)) for f in files]}), end="")
     return 0
 
 

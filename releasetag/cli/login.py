@@ -30,12 +30,13 @@ def login(
     Asks for what is not given. Only checked credentials are stored.
     """
     from releasetag.credentials import Credentials, CredentialStore
-    from releasetag.registry import Registries
+    from releasetag.image import open_tools
 
     name = _registry_name(registry)
     credentials = Credentials(*_ask(username, password_stdin=password_stdin))
-    with Registries(lambda _: None, os.environ) as registries:
-        registries.check(name, credentials)
+    insecure = os.environ.get("RELEASETAG_INSECURE_REGISTRIES", "").replace(",", " ").split()
+    with open_tools(os.environ, insecure) as tools:
+        tools.registries.check(name, credentials)
     where = CredentialStore(os.environ).store(name, credentials)
     _print_result(
         shared,
@@ -58,7 +59,8 @@ def logout(shared: Shared, *, registry: Registry = "docker.io") -> int:
 
 def _registry_name(text: str) -> str:
     """Return the registry that a name means, or a URL, which people paste."""
-    from releasetag.reference import parse_repository
+    from releasetag.errors import UsageError
+    from releasetag.reference import parse_registry
 
     host = text.removeprefix("https://").removeprefix("http://").rstrip("/")
     if "@" in host:
@@ -68,8 +70,7 @@ def _registry_name(text: str) -> str:
         )
     if host in {"docker.io", "hub.docker.com", "index.docker.io/v1"}:
         return "docker.io"
-    # A name that is only a host would be read as a repository of Docker Hub.
-    return parse_repository(f"{host}/any").registry
+    return parse_registry(host.partition("/")[0])
 
 
 def _ask(username: str | None, *, password_stdin: bool) -> tuple[str, str]:
@@ -97,15 +98,14 @@ def _ask(username: str | None, *, password_stdin: bool) -> tuple[str, str]:
 
 
 def _print_result(shared: Shared, result: dict[str, str | bool], line: str) -> None:
-    from releasetag.report.console import people_console, print_warning
-    from releasetag.report.json import SCHEMA, dumps
+    from releasetag.report.json import format_object
+    from releasetag.report.messages import Messages
 
     if shared.json:
-        print(dumps({"schema": SCHEMA, **result}))
+        print(format_object(result), end="")
     elif not shared.quiet:
-        people_console(stderr=False).print(line, soft_wrap=True)
+        print(line)
     if os.environ.get("DOCKER_AUTH_CONFIG"):
-        print_warning(
-            people_console(stderr=True),
-            "DOCKER_AUTH_CONFIG is set and takes precedence over what is stored",
+        Messages(os.environ).warning(
+            "DOCKER_AUTH_CONFIG is set and takes precedence over what is stored"
         )

@@ -78,18 +78,18 @@ def _run(args: list[str]) -> int:
 
 
 def _report(error: ReleasetagError, args: list[str]) -> int:
-    from releasetag.report.console import people_console, print_error
+    from releasetag.report.messages import Messages
 
     if "--json" in args:
-        from releasetag.report.json import SCHEMA, dumps, error_object
+        from releasetag.report.json import format_object
 
-        print(dumps({"schema": SCHEMA, "error": error_object(error)}))
-    print_error(people_console(stderr=True), error)
+        print(format_object({}, error), end="")
+    Messages(os.environ).error(error)
     return error.exit_code
 
 
 def _internal_error(error: Exception) -> ReleasetagError:
-    """An error that says where it happened; its own text might hold anything."""
+    """Return an error that names the place; the text of the exception might hold a secret."""
     import logging
 
     logging.getLogger(__name__).debug("internal error", exc_info=error)

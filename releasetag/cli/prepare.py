@@ -1,7 +1,7 @@
 """What every command that works on releases begins with."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,21 +12,13 @@ from releasetag.history import WorkTree, open_work_tree, read_git_tags
 from releasetag.version import Release
 
 if TYPE_CHECKING:
-    from releasetag.registry import Registries
+    pass
 
 
 def prepare(shared: Shared) -> tuple[WorkTree, Configuration]:
     """Open the work tree and read the settings."""
     tree = open_work_tree(shared.path, os.environ)
     return tree, load(shared.settings, os.environ, shared.path.resolve(), tree.root, Path.cwd())
-
-
-def registries(environ: Mapping[str, str]) -> "Registries":
-    """Return the registries' client, with the credentials that docker would use."""
-    from releasetag.credentials import CredentialStore
-    from releasetag.registry import Registries
-
-    return Registries(CredentialStore(environ).find, environ)
 
 
 def history_of(

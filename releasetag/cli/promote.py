@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from releasetag.cli.options import Shared
-from releasetag.cli.prepare import history_of, prepare, registries
+from releasetag.cli.prepare import history_of, prepare
 from releasetag.config.schema import PUBLISHING
 
 
@@ -40,51 +40,45 @@ def promote(
     """
     from releasetag.cli.signals import Stopped
     from releasetag.errors import InterruptError, ReleasetagError
+    from releasetag.image import open_tools
     from releasetag.plan import release_of
     from releasetag.promote import plan_promotion, promote_release
     from releasetag.reference import Reference
-    from releasetag.report.console import (
-        people_console,
-        print_error,
-        print_promotion,
-        print_warning,
-    )
-    from releasetag.report.json import dumps, error_object, promote_object
+    from releasetag.report.formats import choose_format
+    from releasetag.report.messages import Messages
+    from releasetag.report.record import PromoteResult
     from releasetag.tagging import TagResult
 
     tree, configuration = prepare(shared)
     settings, wanted = configuration.component_of(version)
-    people = people_console(stderr=True)
-    history = history_of(tree, settings, lambda text: print_warning(people, text))
-    release = release_of(wanted, history)
+    messages = Messages(os.environ)
     done: dict[Reference, TagResult] = {}
     failure: ReleasetagError | None = None
-
-    def warn(text: str) -> None:
-        print_warning(people, text)
 
     def report(result: TagResult) -> None:
         done[result.reference] = result
 
-    with registries(os.environ) as client:
+    history = history_of(tree, settings, messages.warning)
+    release = release_of(wanted, history)
+    with open_tools(os.environ, settings.insecure_registries) as tools:
         plan = plan_promotion(
-            client,
+            tools.registries,
             settings,
             release,
             history,
-            warn=warn,
+            warn=messages.warning,
             picks=tuple(tag or ()),
             allow_downgrade=allow_downgrade,
         )
         try:
             if not settings.dry_run:
                 promote_release(
-                    client,
+                    tools.registries,
                     settings,
                     plan,
                     lambda: history_of(tree, settings, lambda _: None),
                     report=report,
-                    warn=warn,
+                    warn=messages.warning,
                     allow_downgrade=allow_downgrade,
                 )
         except ReleasetagError as error:
@@ -93,16 +87,9 @@ def promote(
             what = "what was moved is listed above" if done else "nothing was moved"
             hint = "run again: it goes on where this stopped"
             failure = InterruptError(f"interrupted: {what}", hint, stop.signal_number)
-    results = list(done.values())
-    if shared.json:
-        result = promote_object(plan, results)
-        print(dumps(result | ({"error": error_object(failure)} if failure else {})))
-    elif not shared.quiet:
-        print_promotion(people_console(stderr=False), plan, results)
-    else:
-        named = [item.reference for item in results if item.status in {"pushed", "unchanged"}]
-        print("".join(f"{reference}\n" for reference in named), end="")
+    result = PromoteResult(plan, tuple(done.values()), failure)
+    print(choose_format(json=shared.json, quiet=shared.quiet).format_promote(result), end="")
     if failure is not None:
-        print_error(people, failure)
+        messages.error(failure)
         return failure.exit_code
     return 0

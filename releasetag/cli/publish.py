@@ -2,14 +2,19 @@
 
 import errno
 import os
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from releasetag.cli.options import Shared
 from releasetag.cli.prepare import prepare
 from releasetag.config import Settings
 from releasetag.errors import InterruptError, ReleasetagError, UsageError
+
+if TYPE_CHECKING:
+    from releasetag.report.record import PublishResult
 
 
 def publish(shared: Shared) -> int:
@@ -24,14 +29,14 @@ class _Run:
     """One run of the command, whose result is reported however it ends."""
 
     def __init__(self, shared: Shared) -> None:
-        from releasetag.report.console import people_console
+        from releasetag.report.console import open_console
         from releasetag.report.progress import ConsoleReport
 
         self._shared = shared
         self._started = time.monotonic()
-        self._people = people_console(stderr=True)
+        self._console = open_console(stderr=True)
         self._report = ConsoleReport(
-            self._people,
+            self._console,
             os.environ,
             time.monotonic,
             quiet=shared.quiet,
@@ -67,7 +72,7 @@ class _Run:
         plan = plan_release(tree, configuration, os.environ, self._report.warn)
         self._settings = plan.settings
         _check_metadata_file(plan.settings.metadata_file)
-        with open_tools(os.environ) as tools:
+        with open_tools(os.environ, plan.settings.insecure_registries) as tools:
             publish_release(tree, plan, tools, self._report)
 
     def _finish(self, error: ReleasetagError | None) -> int:
@@ -76,64 +81,54 @@ class _Run:
         Returns:
             The exit code.
         """
-        from releasetag.report.console import print_error
-        from releasetag.report.json import dumps, error_object, publish_object
+        from releasetag.report.github import write_outputs
 
         self._report.close()
-        seconds = time.monotonic() - self._started
-        result = publish_object(self._report, seconds)
-        if error is not None:
-            result["error"] = error_object(error)
+        result = self._report.record.result(time.monotonic() - self._started, error)
         try:
-            self._write_files(dumps(result) + "\n", seconds)
+            self._write_metadata_file(result)
         except UsageError as unwritten:
-            error = error or unwritten
-            result["error"] = error_object(error)
-        if self._shared.json:
-            print(dumps(result))
-        else:
-            self._print_table(is_failed=error is not None)
-        if error is None:
+            result = result.failed(unwritten)
+        try:
+            write_outputs(result, os.environ)
+        except UsageError as unwritten:
+            result = result.failed(unwritten)
+        self._print(result)
+        if result.error is None:
             return 0
-        print_error(self._people, error, with_log=not self._report.shows_logs)
-        return error.exit_code
+        self._report.messages.error(result.error, with_log=not self._report.shows_logs)
+        return result.error.exit_code
 
-    def _write_files(self, text: str, seconds: float) -> None:
-        from releasetag.report.github import write_outputs
+    def _write_metadata_file(self, result: "PublishResult") -> None:
+        from releasetag.report.json import format_publish
 
         if self._settings is not None and (file := self._settings.metadata_file):
             try:
-                file.write_text(text, "utf-8")
+                file.write_text(format_publish(result), "utf-8")
             except OSError as error:
                 raise _metadata_file_error(file, error) from None
-        write_outputs(self._report, seconds, os.environ)
 
-    def _print_table(self, *, is_failed: bool) -> None:
-        from releasetag.report.console import (
-            is_live,
-            people_console,
-            print_dry_run,
-            print_publish,
-            print_references,
-        )
+    def _print(self, result: "PublishResult") -> None:
+        from releasetag.report.console import Tables, is_live
+        from releasetag.report.formats import choose_format
 
-        if is_failed:
+        shared = self._shared
+        if result.error is None or shared.json:
+            if is_live(self._console) and sys.stdout.isatty() and not (shared.json or shared.quiet):
+                print()  # below the steps
+            text = choose_format(json=shared.json, quiet=shared.quiet).format_publish(result)
+            print(text, end="")
+        elif result.items:
             # What was done before the failure belongs to the error, even with --quiet.
-            if self._report.items:
-                print_publish(self._people, self._report)
-            return
-        results = people_console(stderr=False)
-        if self._shared.quiet:
-            print_references(results, self._report)
-            return
-        if is_live(results):
-            results.print()  # below the steps
-        is_dry = self._settings is not None and self._settings.dry_run
-        (print_dry_run if is_dry else print_publish)(results, self._report)
+            print(Tables(self._console).format_publish(result), end="", file=sys.stderr)
+        for item in result.items:
+            if item.status == "kept":
+                self._report.messages.notice(f"{item.reference} is kept: {item.reason}")
 
     def _stop(self, signal_number: int) -> int:
         """Report what was done; do not wait for what is under way."""
-        done = "what was done is listed above" if self._report.items else "nothing was pushed"
+        items = self._report.record.items
+        done = "what was done is listed above" if items else "nothing was pushed"
         error = InterruptError(
             f"interrupted: {done}", "run again: it goes on where this stopped", signal_number
         )

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as an exception in the main thread, even while it waits."""
+"""Ctrl-C, SIGTERM and a closed terminal as an exception in the main thread, though it waits."""
 
 import os
 import signal
@@ -7,7 +7,8 @@ import time
 from types import FrameType
 from typing import NoReturn
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# What a terminal sends comes to this program alone: gates have a session of their own.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 # Ignored by default, so that it does no harm; Go's runtime interrupts its threads with it, too.
 _WAKE = signal.SIGURG
@@ -15,7 +16,7 @@ _WAKE_SECONDS = 0.05
 
 
 class Stopped(BaseException):
-    """Ctrl-C or SIGTERM, as an exception in the main thread.
+    """One of these signals, as an exception in the main thread.
 
     Typer ends a program without a message when it sees a KeyboardInterrupt.
     """
@@ -38,7 +39,8 @@ def listen() -> None:
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     signal.signal(_WAKE, lambda *_: None)
     for number in _SIGNALS:
-        signal.signal(number, _stop)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _stop)
     main = threading.get_ident()
     threading.Thread(target=_wake, args=(reader, main), name="signals", daemon=True).start()
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from releasetag.cli.options import Shared
-from releasetag.cli.prepare import history_of, prepare, registries
+from releasetag.cli.prepare import history_of, prepare
 
 
 def verify(
@@ -23,19 +23,17 @@ def verify(
 
     Exit code 1 if a floating tag does not name the image that it should.
     """
-    from releasetag.report.console import people_console, print_verified, print_warning
-    from releasetag.report.json import dumps, verify_object
+    from releasetag.image import open_tools
+    from releasetag.report.formats import choose_format
+    from releasetag.report.messages import Messages
     from releasetag.verify import VerifiedRepository, verify_repositories
 
     tree, configuration = prepare(shared)
-    people = people_console(stderr=True)
+    messages = Messages(os.environ)
     verified: list[VerifiedRepository] = []
-    with registries(os.environ) as client:
-        for settings in configuration.publishable():
-            history = history_of(tree, settings, lambda text: print_warning(people, text))
-            verified += verify_repositories(client, settings, history, deep=deep)
-    if shared.json:
-        print(dumps(verify_object(verified)))
-    else:
-        print_verified(people_console(stderr=False), verified, quiet=shared.quiet)
+    for settings in configuration.publishable():
+        history = history_of(tree, settings, messages.warning)
+        with open_tools(os.environ, settings.insecure_registries) as tools:
+            verified += verify_repositories(tools.registries, settings, history, deep=deep)
+    print(choose_format(json=shared.json, quiet=shared.quiet).format_verify(verified), end="")
     return 1 if any(repository.has_drift(strict=strict) for repository in verified) else 0

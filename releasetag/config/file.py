@@ -131,7 +131,7 @@ def _flatten(table: Table) -> Iterator[tuple[tuple[str, ...], Any]]:
         if isinstance(value, dict) and value and key not in _BY_KEY:
             for inner, item in value.items():
                 yield (key, inner), item
-        elif value != {} or key != "build":
+        elif value != {} or key != "build":  # an empty [build] sets nothing
             yield (key,), value
 
 

@@ -16,6 +16,8 @@ from releasetag.config.settings import Configuration, Settings
 from releasetag.errors import UsageError
 from releasetag.text import printable
 
+_IF_EMPTY = "give it a value, or leave the option out; a variable may be unset"
+
 
 def load(
     options: Mapping[str, Any],
@@ -83,13 +85,8 @@ def _option_layer(options: Mapping[str, Any], cwd: Path) -> Layer:
             continue
         setting = SETTINGS[name]
         where = setting.option
-        if not isinstance(given, bool):
-            for text in given if isinstance(given, list) else [str(given)]:
-                setting.check_text(
-                    text,
-                    where,
-                    "give it a value, or leave the option out; a variable may be unset",
-                )
+        for text in given if isinstance(given, list) else [str(given)]:
+            setting.check_text(text, where, _IF_EMPTY)
         match setting.kind:
             case "map":
                 value: Any = _pairs(given, where)
@@ -131,24 +128,19 @@ def _refuse_near_misses(environ: Mapping[str, str]) -> None:
 
     Others may be a gate's, or the user's own.
     """
-    variables = {setting.variable for setting in SETTINGS.values()}
+    # The option's name counts as well: --gate for gates, --no-push for push.
+    variables = {s.option[2:].replace("-", "_").upper(): s.variable for s in SETTINGS.values()}
+    variables |= {s.name.upper(): s.variable for s in SETTINGS.values()}
     for variable, value in environ.items():
-        if not variable.startswith(VARIABLE_PREFIX) or variable in variables or not value.strip():
+        name = variable.removeprefix(VARIABLE_PREFIX)
+        if name == variable or variable in variables.values() or not value.strip():
             continue
         import difflib
 
-        # An option's name is another name of the setting: --gate for gates, --no-push for push.
-        meant = {setting.variable: setting.variable for setting in SETTINGS.values()}
-        for setting in SETTINGS.values():
-            meant[VARIABLE_PREFIX + setting.option[2:].replace("-", "_").upper()] = setting.variable
-        prefix = len(VARIABLE_PREFIX)
-        near = difflib.get_close_matches(
-            variable[prefix:], [name[prefix:] for name in meant], n=1, cutoff=0.85
-        )
-        if near:
+        if near := difflib.get_close_matches(name, variables, n=1, cutoff=0.85):
             raise UsageError(
                 f"{variable} is not a setting",
-                f"did you mean {meant[VARIABLE_PREFIX + near[0]]}? Unset it if it is not for this",
+                f"did you mean {variables[near[0]]}? Unset it if it is not for this",
             )
 
 

@@ -2,8 +2,8 @@
 
 Source: Docker Engine API 1.24 to 1.52, ``POST /build``. The classic builder takes the context as a
 tar body. ``version=2`` is BuildKit; with ``remote=client-session`` it takes the context over a
-session, as Docker's own client gives it: of a tar body an ignored Dockerfile would have to be a
-part, and ``COPY .`` would copy it.
+session, as from Docker's own client. A tar body would have to contain an ignored Dockerfile, and
+``COPY .`` would copy it.
 """
 
 import json
@@ -34,17 +34,17 @@ Builder = Literal["buildkit", "classic"]
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What a build is asked for, apart from its context.
+    """The inputs of a build, apart from its context.
 
     Attributes:
-        build_args: values by name; None for one that the Dockerfile names and nobody gives.
-        platform: one alone, ``linux/arm64``; None for the engine's own.
+        build_args: values by name; None for an argument of the Dockerfile without a value.
+        platform: a single one, ``linux/arm64``; None for the engine's own.
         cache_from: references whose layers may be reused.
         network: of RUN instructions: ``default``, ``none``, ``host``.
         add_hosts: ``name:address``.
         shm_size: of ``/dev/shm``, in bytes.
-        inline_cache: whether BuildKit notes in the image what ``cache_from`` needs.
-        secrets, agents: what RUN instructions may mount; BuildKit's alone.
+        inline_cache: whether BuildKit stores in the image what ``cache_from`` needs.
+        secrets, agents: what RUN instructions may mount; BuildKit only.
     """
 
     target: str | None = None
@@ -65,26 +65,26 @@ class BuildOptions:
 
 
 def choose_builder(engine: Engine, options: BuildOptions) -> Builder:
-    """The builder that a build with these options runs on.
+    """Choose the builder for a build with these options.
 
     Raises:
-        UsageError: the engine has no such builder, or the builder cannot do what is asked.
+        UsageError: the engine has no such builder, or the builder does not support an option.
     """
     if options.builder == "buildkit" and not engine.has_buildkit:
         raise UsageError(
             f"the engine at {engine.address} ({engine.kind} {engine.version}) has no BuildKit",
-            "leave --builder away, or use Docker Engine 18.09 or newer",
+            "omit --builder, or use Docker Engine 18.09 or newer",
         )
     if options.builder == "buildkit" or (options.builder == "auto" and engine.has_buildkit):
         if options.shm_size and tuple(map(int, engine.api_version.split("."))) < (1, 42):
             raise UsageError(
                 f"the BuildKit of {engine.kind} {engine.version} cannot size /dev/shm",
-                "leave --shm-size away, build with --builder classic, or use Docker Engine 23",
+                "omit --shm-size, build with --builder classic, or use Docker Engine 23",
             )
         return "buildkit"
     if options.secrets or options.agents:
         raise UsageError(
-            "the classic builder knows neither secrets nor SSH",
+            "the classic builder supports neither secrets nor SSH",
             "build with BuildKit (--builder buildkit), or without --secret and --ssh",
         )
     return "classic"
@@ -100,19 +100,19 @@ def build(
     progress: Callable[[BuildEvent], None],
     clock: Callable[[], float] = time.monotonic,
 ) -> str:
-    """Builds and gives the image's ID in the engine.
+    """Build an image and return its ID in the engine.
 
-    An exception out of ``progress`` closes the connection, which makes the engine stop building.
+    An exception out of ``progress`` closes the connection, and the engine stops building.
 
     Args:
         mtime: of all files in the context, seconds since the epoch.
         credentials: for private base images.
-        clock: seconds that only grow, for the classic builder, which gives no times.
+        clock: seconds, monotonic, for the classic builder, which reports no times.
 
     Raises:
         BuildError: the build failed; ``log`` is the end of the failed step's output.
-        UsageError: the engine cannot do what is asked, or the context cannot be read.
-        EngineError: the engine went away.
+        UsageError: the builder does not support an option, or the context cannot be read.
+        EngineError: the connection was lost.
     """
     if choose_builder(engine, options) == "buildkit":
         return _with_buildkit(
@@ -133,7 +133,7 @@ def build(
                 _base_credentials(context, options.build_args, credentials)
             )
         },
-        # A generator: sent in chunks while it is made, never held whole.
+        # A generator: sent in chunks while it is read, never held in memory.
         body=archive(context, mtime),
         reader=ClassicLog(clock),
         progress=progress,
@@ -149,8 +149,8 @@ def _with_buildkit(
     credentials: CredentialStore,
     progress: Callable[[BuildEvent], None],
 ) -> str:
-    """The engine takes the context, secrets and credentials by calling back on a session."""
-    # Imported here: gRPC and protobuf are for those alone who build with BuildKit.
+    """Build over a session, on which the engine asks for the context, secrets and credentials."""
+    # Imported here: gRPC and protobuf are needed for BuildKit only.
     from releasetag.engine.buildkit.filesync import ContextFiles
     from releasetag.engine.buildkit.progress import Trace
     from releasetag.engine.buildkit.session import open_session
@@ -192,14 +192,14 @@ def _base_credentials(
     build_args: Mapping[str, str | None],
     credentials: CredentialStore,
 ) -> dict[str, Credentials]:
-    """Credentials for the registries that the Dockerfile's base images are in."""
+    """Return credentials for the registries of the Dockerfile's base images."""
     found: dict[str, Credentials] = {}
     text = context.dockerfile.read_text("utf-8", "replace")
     for image in base_images(text, build_args):
         try:
             registry = parse_reference(image).repository.registry
         except UsageError:
-            continue  # the engine says it better, with the line that it stands on
+            continue  # the engine reports it better, with its line
         if known := credentials.find(registry):
             found[registry] = known
     return found
@@ -214,23 +214,23 @@ def _post(
     reader: "_Reader",
     progress: Callable[[BuildEvent], None],
 ) -> str:
-    with stream.connection(engine):
+    with stream.connection_errors(engine):
         response = engine.client.post(
             engine.url("/build"),
             params=parameters,
             headers={"Content-Type": "application/x-tar", **headers},
             data=body,
             stream=True,
-            timeout=None,  # a RUN instruction may be quiet for as long as it likes
+            timeout=None,  # a RUN instruction may be silent for any length of time
         )
     with closing(response):
         if not response.ok:
-            raise build_error(stream.refusal(response), ())
+            raise build_error(stream.error_message(response), ())
         return _follow(engine, response, reader, progress)
 
 
 class _Reader(Protocol):
-    """What a builder's answer is read with."""
+    """Reads a builder's response."""
 
     def read(self, line: Mapping[str, Any]) -> Iterator[BuildEvent]: ...
 
@@ -245,15 +245,15 @@ def _follow(
     reader: _Reader,
     progress: Callable[[BuildEvent], None],
 ) -> str:
-    """Reads the answer to its end and gives the image ID in it."""
+    """Read the response to its end and return the image ID in it."""
     image_id = error = ""
     for line in stream.objects(engine, response):
         for event in reader.read(line):
             progress(event)
         aux = line.get("aux")
         if isinstance(aux, dict) and aux.get("ID"):
-            image_id = str(aux["ID"])  # the classic builder gives one for every stage
-        error = error or stream.failure(line)
+            image_id = str(aux["ID"])  # the classic builder reports one for every stage
+        error = error or stream.line_error(line)
     for event in reader.end(error):
         progress(event)
     if error:
@@ -261,13 +261,13 @@ def _follow(
     if not image_id:
         raise BuildError(
             "the build ended without an image",
-            "see the engine's log; it may have been restarted while it built",
+            "see the engine's log; it may have been restarted during the build",
         )
     return image_id
 
 
 def _parameters(options: BuildOptions) -> dict[str, str | list[str]]:
-    """The query of ``POST /build``; what nobody asked for is left to the engine."""
+    """Return the query of ``POST /build``; unset options are left to the engine."""
     arguments = dict(options.build_args)
     wanted: dict[str, str | list[str] | None] = {
         "target": options.target,
@@ -287,7 +287,7 @@ def _parameters(options: BuildOptions) -> dict[str, str | list[str]]:
     return {name: value for name, value in wanted.items() if value}
 
 
-# What BuildKit's layers put before the message that says something.
+# What BuildKit's layers wrap the message in.
 _WRAPPING = re.compile(
     r"(?:rpc error: code = \w+ desc = |failed to solve(?: with frontend [\w./:-]+)?: "
     r"|failed to create LLB definition: )*"
@@ -295,10 +295,10 @@ _WRAPPING = re.compile(
 
 _LOG_IN = "log in to the registry of the base image, or # syntax image: releasetag login REGISTRY"
 _NO_EMULATOR = (
-    "the image's platform is not the engine's: leave --platform away, or install emulators "
+    "the image's platform is not the engine's: omit --platform, or install emulators "
     "(docker run --privileged --rm tonistiigi/binfmt --install all)"
 )
-_FULL = "free space where the engine keeps its data: docker system prune"
+_FULL = "free disk space of the engine: docker system prune"
 
 # In order: patterns of the builder's message, in lower case.
 _HINTS = (
@@ -307,7 +307,7 @@ _HINTS = (
     ("requires buildkit", "build with BuildKit: --builder buildkit"),
     (
         "experimental features",
-        "build with BuildKit (--builder buildkit), or turn on the engine's experimental features",
+        "build with BuildKit (--builder buildkit), or enable the engine's experimental features",
     ),
     ("pull access denied", "check the base image's name, and log in to its registry"),
     ("authorization failed|no basic auth credentials|401 unauthorized", _LOG_IN),
@@ -315,46 +315,46 @@ _HINTS = (
     ("parse error", "correct the Dockerfile at that line"),
     (
         r"\bdial tcp\b|\bno such host\b|connection refused",
-        "the engine cannot reach that host: see its name, and the engine's network",
+        "the engine cannot reach that host: check its name, and the engine's network",
     ),
     ("build target|target stage", "--target names a stage of the Dockerfile: FROM … AS STAGE"),
     (r"\bsecret \S+ not found", "give it with --secret id=ID,src=FILE or id=ID,env=VARIABLE"),
     ("no ssh key", "forward an agent with --ssh default"),
-    ("not supported by build server", "use a newer Docker Engine, or do without that feature"),
+    ("not supported by build server", "use a newer Docker Engine, or omit that feature"),
     (
         "cache key: failed to (?:calculate checksum|walk)|cache key: .*not found|build context",
-        "COPY takes files of the context that .dockerignore does not leave out, or of --from",
+        "COPY takes files of the context that .dockerignore does not exclude, or of --from",
     ),
     (r"\bnot found$", "check the image's name, in FROM or on the # syntax line"),
 )
 
-# How a failed RUN instruction is quoted, which may hold any words.
+# How a failed RUN instruction is quoted, which may contain any text.
 _QUOTED = re.compile(
     r"process \".*\" did not complete|executor failed running \[.*\]|command '.*' returned",
     re.DOTALL,
 )
 
-# The same of the failed step's output, which may hold anything: only what no step says of itself.
+# The same for the failed step's output, which may contain anything: what no step prints itself.
 _LOG_HINTS = (("exec format error", _NO_EMULATOR), ("no space left on device", _FULL))
 
 
 def without_command(message: str) -> str:
-    """A builder's message without the instruction that it quotes."""
+    """Return a builder's message without the instruction that it quotes."""
     return _QUOTED.sub("", message)
 
 
 def build_error(message: str, log: tuple[str, ...]) -> BuildError:
-    """The error for what a builder said and the end of the failed step's output.
+    """Return the error for a builder's message and the end of the failed step's output.
 
-    (Of a missing emulator, the log alone tells.)
+    Only the log reveals a missing emulator.
     """
     general = (
-        "the last lines of the failed step say why"
+        "the last lines of the failed step show why"
         if log
         else "correct the Dockerfile, or what it runs"
     )
-    said = [(without_command(message), _HINTS), ("\n".join(log), _LOG_HINTS)]
-    found = (h for text, hints in said for words, h in hints if re.search(words, text.lower()))
+    texts = [(without_command(message), _HINTS), ("\n".join(log), _LOG_HINTS)]
+    found = (h for text, hints in texts for words, h in hints if re.search(words, text.lower()))
     hint = next(found, general)
     reason = printable(_WRAPPING.sub("", message, count=1))
     return BuildError(f"the build failed: {reason}", hint, log)

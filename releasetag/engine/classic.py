@@ -1,8 +1,8 @@
-"""What the classic builder prints, as events.
+"""The output of the classic builder, as events.
 
 Source: ``builder/dockerfile`` of github.com/moby/moby: ``Step 2/3 : RUN make``, then
 `` ---> Using cache`` or the output of the step, then `` ---> IMAGE``. Podman, which answers the
-same request with a builder of its own, writes ``STEP 2/3: RUN make`` and ``--> IMAGE``.
+same request with a builder of its own, prints ``STEP 2/3: RUN make`` and ``--> IMAGE``.
 """
 
 import re
@@ -28,16 +28,16 @@ _STEP = re.compile(r"(?:Step|STEP) (\d+)/(\d+) ?: (.*)")
 _CACHED = re.compile(r"(?: ---|--)> Using cache.*")
 _NOISE = re.compile(
     r"(?: ---|--)>.*|(Removing intermediate container|Successfully built) [0-9a-f]+|"
-    # Every build is given it, and few Dockerfiles ask for it.
+    # Every build has it as an argument, and few Dockerfiles declare it.
     r"\[Warning\] One or more build-args \[SOURCE_DATE_EPOCH\] were not consumed|"
 )
 
 
 class ClassicLog:
-    """Reads the lines of one build, in their order.
+    """Reads the lines of one build, in order.
 
     Args:
-        clock: seconds that only grow; the builder gives no times.
+        clock: seconds, monotonic; the builder reports no times.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -49,7 +49,7 @@ class ClassicLog:
         self._log: deque[str] = deque(maxlen=LOG_LINES)
 
     def read(self, line: Mapping[str, Any]) -> Iterator[BuildEvent]:
-        """The events of one object of the engine's answer."""
+        """Yield the events of one object of the engine's response."""
         if isinstance(text := line.get("stream"), str):
             for each in self._lines.feed(text.encode()):
                 yield from self._read_line(each)
@@ -66,7 +66,7 @@ class ClassicLog:
             )
 
     def end(self, error: str) -> Iterator[BuildEvent]:
-        """The events with which the build ends."""
+        """Yield the events with which the build ends."""
         for each in self._lines.end():
             yield from self._read_line(each)
         if self._number and error:
@@ -75,12 +75,12 @@ class ClassicLog:
             yield from self._end_step()
 
     def failed_step_log(self) -> tuple[str, ...]:
-        """The last lines that the last step printed."""
+        """Return the last lines that the last step printed."""
         return tuple(self._log)
 
     def _read_line(self, line: str) -> Iterator[BuildEvent]:
         found = _STEP.fullmatch(line)
-        # A step that prints such a line itself does not get its number right but by intent.
+        # A step that prints such a line itself has the right number only by intent.
         if found and int(found[1]) == self._number + 1:
             yield from self._end_step()
             self._number = int(found[1])

@@ -1,7 +1,7 @@
 """Find the Docker Engine: DOCKER_HOST, the docker context, the default sockets.
 
-The SDK's ContextAPI is not used: it reads ``os.environ`` and HOME by itself, takes a context that
-does not exist for the default one, and drops TLS material that is not all of CA, certificate and
+The SDK's ContextAPI is not used: it reads ``os.environ`` and HOME by itself, treats a context that
+does not exist as the default one, and drops TLS material unless it is all of CA, certificate and
 key. The store is two small files, described in the docker command's ``cli/context/store``.
 """
 
@@ -19,7 +19,7 @@ from releasetag.json_text import InvalidJsonError, parse_json
 
 @dataclass(frozen=True)
 class Tls:
-    """TLS material: paths of PEM files. Without ``verify`` any certificate is taken."""
+    """TLS material: paths of PEM files. Without ``verify`` any certificate is accepted."""
 
     ca: Path | None
     cert: Path | None
@@ -34,7 +34,7 @@ class Endpoint:
     Attributes:
         address: ``unix:///path``, ``tcp://host:port`` or ``ssh://[user@]host[:port][/socket]``.
         named_by: for messages: ``DOCKER_HOST``, ``the docker context 'x'`` or ``default``.
-        tls: for tcp alone.
+        tls: for tcp only.
     """
 
     address: str
@@ -58,7 +58,7 @@ def endpoints(environ: Mapping[str, str]) -> tuple[Endpoint, ...]:
 
 
 def config_folder(environ: Mapping[str, str]) -> Path:
-    """The folder of the docker command's ``config.json``."""
+    """Return the folder of the docker command's ``config.json``."""
     if folder := environ.get("DOCKER_CONFIG"):
         return Path(folder)
     return Path(environ.get("HOME") or "/", ".docker")

@@ -1,4 +1,4 @@
-"""Images in the engine: look at, tag, push, and make from a container.
+"""Images in the engine: inspect, tag, push, and commit from a container.
 
 Source: Docker Engine API 1.24 to 1.52, ``/images`` and ``/commit``.
 """
@@ -21,96 +21,105 @@ from releasetag.engine.connect import Engine
 from releasetag.errors import (
     AuthError,
     EngineError,
-    PassingError,
     PushError,
     ReleasetagError,
+    TransientError,
     UsageError,
 )
 from releasetag.events import LayerPushed, PushEvent, PushRetried
 from releasetag.push_failure import kind_of
 from releasetag.reference import Reference, is_digest
-from releasetag.retry import retried
+from releasetag.retry import with_retries
 from releasetag.text import printable
 
-# Engines with containerd's image store, and Podman, say the digest in words alone.
+# Engines with containerd's image store, and Podman, report the digest as text only.
 _DIGEST = re.compile(r"\bdigest: (sha256:[0-9a-f]{64})\b")
 
-# Podman reads an image's names and writes them back with the new one: of two that are given at the
-# same time, one can be lost.
+# How the Docker Engine counts down to its own next try of a layer: 5 s to the second try, 10 s to
+# the third, and so on (moby's distribution/xfer/upload.go).
+_RETRYING = re.compile(r"Retrying in (\d+) seconds?")
+
+# Podman reads an image's names and writes them back with the new one: of two that are added
+# concurrently, one can be lost.
 _TAGGING = threading.Lock()
 
 
 def find(engine: Engine, name: str) -> str | None:
-    """The ID of the image that an ID or a reference names in the engine, None if there is none.
+    """Return the ID of the image with an ID or a reference, None if there is none.
 
     An ID is the digest of the configuration or, with containerd's store, of the manifest or index.
 
     Raises:
-        EngineError: the engine cannot say.
+        EngineError: the engine refuses.
     """
     found = _inspect(engine, name)
     return str(found["Id"]) if found else None
 
 
 def repo_digests(engine: Engine, name: str) -> tuple[str, ...]:
-    """The references by digest under which an image was pulled or pushed.
+    """Return the references by digest under which an image was pulled or pushed.
 
     Raises:
-        EngineError: the engine cannot say.
+        EngineError: the engine refuses.
     """
     listed = _inspect(engine, name).get("RepoDigests") or ()
-    # An image without any is listed as "<none>@<none>" by old engines.
+    # Old engines list "<none>@<none>" for an image without any.
     return tuple(str(each) for each in listed if "<none>" not in str(each))
 
 
 def platform_of(engine: Engine, image_id: str) -> str:
-    """The platform that an image is for: ``linux/arm64``.
+    """Return the platform of an image: ``linux/arm64``.
 
     Raises:
-        EngineError: the engine cannot say.
+        EngineError: the engine refuses.
     """
     found = _inspect(engine, image_id)
     return f"{found.get('Os')}/{found.get('Architecture')}"
 
 
 def _inspect(engine: Engine, name: str) -> dict[str, Any]:
-    """What the engine says of an image; nothing if there is none."""
+    """Inspect an image; empty if there is none."""
     try:
-        with stream.connection(engine):
+        with stream.connection_errors(engine):
             found: dict[str, Any] = engine.client.inspect_image(name)  # type: ignore[no-untyped-call]
     except docker.errors.NotFound:
         return {}
     except docker.errors.APIError as error:
-        raise _refused(f"cannot inspect {name}", error) from error
+        raise _engine_error(f"cannot inspect {name}", error) from error
     return found
 
 
 def tag(engine: Engine, image_id: str, reference: Reference) -> None:
-    """Gives an image in the engine a name; another image that has it loses it.
+    """Tag an image, moving the tag if another image has it.
 
     Raises:
         EngineError: there is no such image, or the engine refuses.
     """
     try:
-        with _TAGGING, stream.connection(engine):
+        with _TAGGING, stream.connection_errors(engine):
             engine.client.tag(image_id, str(reference.repository), reference.tag, force=True)
     except docker.errors.APIError as error:
-        raise _refused(f"cannot tag {image_id} as {reference}", error) from error
+        raise _engine_error(f"cannot tag {image_id} as {reference}", error) from error
 
 
 def require_container(engine: Engine, container: str) -> None:
-    """Raises UsageError if there is no such container, and EngineError if the engine cannot say."""
+    """Check that a container exists.
+
+    Raises:
+        UsageError: there is no such container.
+        EngineError: the engine refuses.
+    """
     try:
-        with stream.connection(engine):
+        with stream.connection_errors(engine):
             engine.client.inspect_container(container)
     except docker.errors.NotFound:
-        raise _no_container(container) from None
+        raise _no_container_error(container) from None
     except docker.errors.APIError as error:
-        raise _refused(f"cannot inspect {container}", error) from error
+        raise _engine_error(f"cannot inspect {container}", error) from error
 
 
 def commit(engine: Engine, container: str, labels: Mapping[str, str]) -> str:
-    """The ID of a new image of a container's files, its configuration and these labels.
+    """Commit a container's files and configuration, with these labels; return the image ID.
 
     Raises:
         UsageError: there is no such container.
@@ -118,24 +127,25 @@ def commit(engine: Engine, container: str, labels: Mapping[str, str]) -> str:
     """
     # Labels as configuration, which the engine merges with the container's, rather than as a
     # Dockerfile's LABEL instructions, where every value would have to be quoted.
-    with stream.connection(engine):
+    with stream.connection_errors(engine):
         response = engine.client.post(
             engine.url("/commit"),
             params={"container": container},
             json={"Labels": dict(labels)},
-            timeout=None,  # copying a large container takes its time
+            timeout=None,  # copying a large container takes long
         )
     if response.status_code == 404:
-        raise _no_container(container)
+        raise _no_container_error(container)
     if not response.ok:
+        reason = printable(stream.error_message(response))
         raise EngineError(
-            f"cannot commit the container {container!r}: {printable(stream.refusal(response))}",
+            f"cannot commit the container {container!r}: {reason}",
             "see whether docker commit can do it",
         )
     return str(response.json()["Id"])
 
 
-def _no_container(container: str) -> UsageError:
+def _no_container_error(container: str) -> UsageError:
     return UsageError(
         f"there is no container {container!r}", "docker ps --all lists the containers there are"
     )
@@ -149,24 +159,25 @@ def push(
     *,
     sleep: Callable[[float], object] = time.sleep,
     random: Callable[[], float] = random_module.random,
+    clock: Callable[[], float] = time.monotonic,
 ) -> str:
-    """Pushes a tag and gives the digest that the registry has it under.
+    """Push a tag and return the digest that the registry has it under.
 
-    A failure that may pass is tried again, see `releasetag.retry.retried`.
-    An exception out of ``progress`` closes the connection, which makes the engine stop pushing.
+    Transient failures are retried, see `releasetag.retry.with_retries`; what the engine retries by
+    itself counts. An exception out of ``progress`` closes the connection, and the engine stops.
 
     Raises:
-        AuthError: the registry does not let us push there.
-        PushError: the registry or the engine refuses, or failed five times.
-        EngineError: the engine went away, five times.
+        AuthError: the credentials are missing, wrong or not sufficient.
+        PushError: the registry or the engine refuses, or the last retry failed.
+        EngineError: the connection to the engine was lost, and the last retry failed.
     """
-
-    return retried(
+    return with_retries(
         lambda: _push_once(engine, reference, credentials, progress),
         sleep=sleep,
         random=random,
-        passing=(PassingError, EngineError),
-        again=lambda error: progress(PushRetried(str(reference), error.message)),
+        clock=clock,
+        transient=(TransientError, EngineError),
+        on_retry=lambda error: progress(PushRetried(str(reference), error.message)),
     )
 
 
@@ -177,8 +188,7 @@ def _push_once(
     progress: Callable[[PushEvent], None],
 ) -> str:
     name = quote(str(reference.repository), safe="/:")
-    digest = ""
-    with stream.connection(engine):
+    with stream.connection_errors(engine):
         response = engine.client.post(
             engine.url(f"/images/{name}/push"),
             params={"tag": reference.tag},
@@ -186,20 +196,44 @@ def _push_once(
             stream=True,
             timeout=None,
         )
+    digest, retries = "", _EngineRetries()
     with closing(response):
         if not response.ok:
-            raise _failed(reference, stream.refusal(response), response.status_code)
+            message = stream.error_message(response)
+            raise _push_error(reference, message, status=response.status_code)
         for line in stream.objects(engine, response):
-            if message := stream.failure(line):
-                raise _failed(reference, message)
+            if message := stream.line_error(line):
+                raise _push_error(reference, message, tries=1 + retries.count)
             digest = _digest(line) or digest
-            progress(_event(reference, line))
+            event = _event(reference, line)
+            retries.read(event)
+            progress(event)
     if not digest:
         raise PushError(
-            f"the engine pushed {reference} but did not say under which digest",
+            f"the engine pushed {reference} but did not report the digest",
             "update the engine to 20.10 or newer",
         )
     return digest
+
+
+class _EngineRetries:
+    """Counts how often the engine has retried a layer, the worst one."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._retries: dict[str, int] = {}
+        self._countdown: dict[str, int] = {}
+
+    def read(self, event: LayerPushed) -> None:
+        found = _RETRYING.fullmatch(event.status)
+        if found is None:
+            return
+        seconds = int(found[1])
+        # A countdown begins where it does not go on.
+        if seconds > self._countdown.get(event.layer, 0):
+            self._retries[event.layer] = self._retries.get(event.layer, 0) + 1
+            self.count = max(self.count, self._retries[event.layer])
+        self._countdown[event.layer] = seconds
 
 
 def _digest(line: Mapping[str, Any]) -> str:
@@ -221,26 +255,29 @@ def _event(reference: Reference, line: Mapping[str, Any]) -> LayerPushed:
     )
 
 
-def _failed(reference: Reference, message: str, status: int = 0) -> ReleasetagError:
-    """The error for what the engine or, through it, the registry said about a push."""
+def _push_error(
+    reference: Reference, message: str, *, status: int = 0, tries: int = 1
+) -> ReleasetagError:
+    """Return the error for a push that the engine or, through it, the registry refused."""
     registry = reference.repository.registry
     # 404 is the engine's own: it does not have what should be pushed. Its other statuses say
     # nothing about the registry.
-    kind = "lasting" if status == 404 else kind_of(message)
-    said = f"cannot push {reference}: {printable(message)}"
+    kind = "permanent" if status == 404 else kind_of(message)
+    reason = f"cannot push {reference}: {printable(message)}"
     match kind:
         case "auth":
             return AuthError(
-                said,
+                reason,
                 f"log in with releasetag login {registry} as someone who may push there",
             )
         case "immutable":
-            return PushError(said, "the registry holds this tag for ever: publish a new version")
-        case "passing":
-            return PassingError(said, "run this again: it goes on where it stopped")
-    return PushError(said, "see what the registry says, then run this again")
+            return PushError(reason, "the registry does not replace tags: publish a new version")
+        case "transient":
+            hint = "run this again: it goes on where it stopped"
+            return TransientError(reason, hint, tries=tries)
+    return PushError(reason, "see what the registry says, then run this again")
 
 
-def _refused(what: str, error: docker.errors.APIError) -> EngineError:
-    said = str(error.explanation or error)
-    return EngineError(f"{what}: {printable(said)}", "see the engine's log for more")
+def _engine_error(what: str, error: docker.errors.APIError) -> EngineError:
+    reason = printable(str(error.explanation or error))
+    return EngineError(f"{what}: {reason}", "see the engine's log for more")

@@ -1,8 +1,8 @@
 """HTTP to an engine on another machine, through the system's ``ssh``.
 
-As the docker command does it: ``docker system dial-stdio`` on the other side joins its standard
-input and output with the engine's socket. The SDK has such an adapter, but it needs paramiko even
-when it runs the system's ssh, has no time-outs and loses what ssh says when it fails. Here ssh
+As the docker command does it: ``docker system dial-stdio`` on the remote side connects its standard
+input and output to the engine's socket. The SDK has such an adapter, but it needs paramiko even
+when it runs the system's ssh, has no timeouts and loses the messages of ssh when it fails. Here ssh
 gets one end of a socket pair, so that the rest is an ordinary socket.
 """
 
@@ -20,19 +20,19 @@ from urllib3.connectionpool import HTTPConnectionPool
 
 
 def command(address: str) -> list[str]:
-    """The ssh command for an address ``ssh://[user@]host[:port][/path/of/socket]``."""
+    """Return the ssh command for an address ``ssh://[user@]host[:port][/path/of/socket]``."""
     parts = urlsplit(address)
-    # BatchMode: never ask; a question nobody sees would look like a dead engine.
-    words = ["ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]
+    # BatchMode: never prompt; a prompt that nobody sees would look like a dead engine.
+    argv = ["ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]
     if parts.username:
-        words += ["-l", parts.username]
+        argv += ["-l", parts.username]
     if parts.port:
-        words += ["-p", str(parts.port)]
+        argv += ["-p", str(parts.port)]
     remote = "docker"
     if parts.path.strip("/"):
-        # ssh hands the words to the other side's shell.
+        # ssh passes its arguments to the remote shell.
         remote += f" --host {shlex.quote(f'unix://{parts.path}')}"
-    return [*words, "--", parts.hostname or "", f"{remote} system dial-stdio"]
+    return [*argv, "--", parts.hostname or "", f"{remote} system dial-stdio"]
 
 
 class SshAdapter(HTTPAdapter):
@@ -53,10 +53,10 @@ class SshAdapter(HTTPAdapter):
         self._pool = _Pool(self, size)
 
     def dial(self) -> socket.socket:
-        """A socket whose other end is the engine's."""
+        """Return a socket whose other end is the engine's."""
         ours, theirs = socket.socketpair()
         with theirs:
-            # In a session of its own: Ctrl-C is for us, and we close the connection then.
+            # In a session of its own: Ctrl-C is for this process, which closes the connection then.
             process = subprocess.Popen(
                 self._command,
                 stdin=theirs.fileno(),
@@ -68,24 +68,24 @@ class SshAdapter(HTTPAdapter):
         self._processes.append(process)
         return ours
 
-    def said(self) -> str:
-        """The last line that ssh, or the other side's docker, wrote to standard error."""
+    def last_error(self) -> str:
+        """Return the last line that ssh, or the remote docker, wrote to standard error."""
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def get_connection_with_tls_context(self, *_: object, **__: object) -> HTTPConnectionPool:
-        """The one pool, whatever the URL."""
+        """Return the one pool, whatever the URL."""
         return self._pool
 
     get_connection = get_connection_with_tls_context  # what requests before 2.32 calls
 
     def request_url(self, request: Any, _proxies: object) -> str:
-        """The path alone: there is no host behind a socket pair, and no proxy before it."""
+        """Return the path only: a socket pair has neither host nor proxy."""
         return str(request.path_url)
 
     def close(self) -> None:
-        """Ends all ssh processes."""
+        """Terminate all ssh processes."""
         super().close()
         self._pool.close()
         for process in self._processes:

@@ -1,9 +1,8 @@
-"""The engine's answers that grow while it works: JSON objects, one a line.
+"""Streamed responses of the engine: JSON objects, one a line.
 
 Source: Docker Engine API, ``/build`` and ``/images/{name}/push``.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,32 +11,33 @@ import docker.errors
 import requests
 import urllib3
 
-from releasetag.engine.connect import Engine, lost
+from releasetag.engine.connect import Engine, connection_lost_error
+from releasetag.json_text import InvalidJsonError, parse_json
 
 
 @contextmanager
-def connection(engine: Engine) -> Iterator[None]:
-    """Turns the ways in which a connection can break into an EngineError."""
+def connection_errors(engine: Engine) -> Iterator[None]:
+    """Turn the ways in which a connection can break into an EngineError."""
     try:
         yield
     except docker.errors.APIError:
-        raise  # an answer of the engine, though the SDK derives it from RequestException
+        raise  # a response of the engine, though the SDK derives it from RequestException
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        raise lost(engine, error) from error
+        raise connection_lost_error(engine, error) from error
 
 
 def objects(engine: Engine, response: requests.Response) -> Iterator[dict[str, Any]]:
-    """The objects as they come, until the engine ends the answer.
+    """Yield the objects as they come, until the engine ends the response.
 
     Raises:
         EngineError: the connection broke.
     """
     rest = b""
-    # None: every chunk as it comes. With a size, requests waits until so much is there.
+    # None: every chunk as it comes. With a size, requests waits until a chunk is full.
     chunks = response.iter_content(chunk_size=None)
     while True:
-        # The reading alone: an OSError of the caller is not a broken connection.
-        with connection(engine):
+        # Only the read: an OSError of the caller is not a broken connection.
+        with connection_errors(engine):
             chunk = next(chunks, None)
         if chunk is None:
             break
@@ -49,15 +49,15 @@ def objects(engine: Engine, response: requests.Response) -> Iterator[dict[str, A
 
 def _parsed(line: bytes) -> Iterator[dict[str, Any]]:
     try:
-        value = json.loads(line)
-    except ValueError:
+        value = parse_json(line)
+    except InvalidJsonError:
         return
     if isinstance(value, dict):
         yield value
 
 
-def refusal(response: requests.Response) -> str:
-    """What the engine says in an answer that is an error, or ``HTTP 500``."""
+def error_message(response: requests.Response) -> str:
+    """Return the message of a response that is an error, or ``HTTP 500``."""
     try:
         message = response.json()["message"]
     except (ValueError, KeyError, TypeError):
@@ -65,8 +65,8 @@ def refusal(response: requests.Response) -> str:
     return str(message) or f"HTTP {response.status_code}"
 
 
-def failure(line: dict[str, Any]) -> str:
-    """What a line says went wrong; empty when it says no such thing."""
+def line_error(line: dict[str, Any]) -> str:
+    """Return the error that a line reports; empty if it reports none."""
     detail = line.get("errorDetail")
     message = detail.get("message") if isinstance(detail, dict) else None
     return str(message or line.get("error") or "")

@@ -2,9 +2,10 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 from releasetag import labels
@@ -57,9 +58,16 @@ class Tools:
 
 
 @contextmanager
-def open_tools(environ: Mapping[str, str]) -> "Iterator[Tools]":
-    """The tools that the environment gives: its engine, and the credentials that docker has."""
+def open_tools(
+    environ: Mapping[str, str], insecure_registries: Collection[str] = ()
+) -> "Iterator[Tools]":
+    """Open what the environment gives: its engine, its registries, and docker's credentials.
 
+    Args:
+        insecure_registries: besides those that the engine lists.
+    """
+
+    @cache
     def connect() -> "Engine":
         from releasetag.engine.connect import connect
 
@@ -67,9 +75,23 @@ def open_tools(environ: Mapping[str, str]) -> "Iterator[Tools]":
         opened.callback(engine.client.close)
         return engine
 
+    def find_insecure() -> Collection[str]:
+        from releasetag.engine import info
+
+        with suppress(EngineError):  # there is none, or not one that answers
+            return info.insecure_registries(connect())
+        return ()
+
     credentials = CredentialStore(environ)
     with ExitStack() as opened:
-        registries = opened.enter_context(Registries(credentials.find, environ))
+        registries = opened.enter_context(
+            Registries(
+                credentials.find,
+                environ,
+                insecure=insecure_registries,
+                find_insecure=find_insecure,
+            )
+        )
         yield Tools(connect, registries, credentials, environ, time.monotonic)
 
 

@@ -7,7 +7,6 @@ have.
 from functools import partial
 
 from releasetag.errors import UsageError
-from releasetag.gate import parse_gate, run_gate
 from releasetag.history import WorkTree, changed_files, head, read_again
 from releasetag.image import Tools, builds, image_source
 from releasetag.plan import Plan
@@ -35,14 +34,23 @@ def publish_release(tree: WorkTree, plan: Plan, tools: Tools, report: Report) ->
     source = image_source(tree, plan, tools, report)
     reread = partial(read_again, tree, plan.git_tags)
     return publish(
-        Run(plan, source, tools.registries, report, reread, run_gate, tools.environ, tools.clock)
+        Run(
+            plan,
+            source,
+            tools.registries,
+            report,
+            reread,
+            gates.run_gate,
+            tools.environ,
+            tools.clock,
+        )
     )
 
 
 def publish(run: Run) -> Provenance:
     """Do the steps: see `publish_release`."""
     settings = run.plan.settings
-    commands = [parse_gate(gate, run.environ) for gate in settings.gates if settings.push]
+    commands = [gates.parse_gate(gate, run.environ) for gate in settings.gates if settings.push]
     run.source.check()
     run.report.planned(run.plan)
     if not settings.push:

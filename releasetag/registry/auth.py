@@ -3,7 +3,6 @@
 Sources: distribution.github.io/distribution/spec/auth (token, oauth2, scope); RFC 6750 (Bearer).
 """
 
-import json
 import re
 import threading
 from collections.abc import Callable, Generator, Iterable, Mapping
@@ -15,9 +14,10 @@ import httpx
 
 from releasetag.credentials.encodings import basic_auth
 from releasetag.errors import AuthError, PushError, ReleasetagError
+from releasetag.json_text import parse_json
 from releasetag.registry.challenge import Challenge, choose_challenge, merge_scopes
 from releasetag.registry.errors import NotFoundError, login_hint, response_error
-from releasetag.registry.transport import HOME, LIMIT, LOOPBACK, is_loopback, origin
+from releasetag.registry.transport import HOME, LIMIT, may_be_insecure, origin
 from releasetag.text import printable
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class AuthSession:
             realm = httpx.URL(challenge.parameters.get("realm", "")).copy_with(userinfo=b"")
         except httpx.InvalidURL:
             realm = httpx.URL("")
-        plaintext = realm.scheme == "http" and extensions.get(LOOPBACK) and is_loopback(realm)
+        plaintext = realm.scheme == "http" and may_be_insecure(extensions, realm)
         if not realm.host or not (realm.scheme == "https" or plaintext):
             raise AuthError(
                 f"{self.registry} names a token server that is not reached over https: "
@@ -159,11 +159,11 @@ class AuthSession:
         if response.status_code != 200:
             raise self._token_error(response, operation)
         try:
-            answer = json.loads(response.read())
+            answer: Any = parse_json(response.read())
             token = answer.get("token") or answer.get("access_token")
             lifetime = float(answer.get("expires_in") or _LIFETIME)
             issued = str(answer.get("issued_at"))
-        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        except (ValueError, TypeError, AttributeError, OverflowError):
             token, lifetime, issued = None, 0.0, ""
         if not isinstance(token, str) or not re.fullmatch(r"[!-~]+", token):
             raise AuthError(

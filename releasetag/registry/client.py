@@ -5,23 +5,24 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
-from releasetag.push_failure import PASSING_STATUS
-from releasetag.reference import DOCKER_HUB, DOCKER_HUB_HOST, Repository
+from releasetag.push_failure import TRANSIENT_STATUS
+from releasetag.reference import registry_host, split_port
 from releasetag.registry.auth import AuthSession, RegistryAuth
 from releasetag.registry.errors import is_connection_refused, request_error, response_error
+from releasetag.registry.insecure import InsecureRegistries
 from releasetag.registry.transport import (
     ERROR_LIMIT,
+    INSECURE,
     LIMIT,
-    LOOPBACK,
     TIMEOUT,
     TooLarge,
     Transport,
 )
-from releasetag.retry import retried
+from releasetag.retry import with_retries
 
 if TYPE_CHECKING:
     from releasetag.credentials import Credentials
@@ -29,18 +30,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 # Some registries refuse HEAD, each in its own way, and a response to it has no body to say why.
-HEAD_STATUSES = frozenset(range(200, 600)) - PASSING_STATUS - {404}
+HEAD_STATUSES = frozenset(range(200, 600)) - TRANSIENT_STATUS - {404}
 """The statuses of HEAD that are no error: at another one than 200, GET is sent."""
 
 
-def http_client(environ: Mapping[str, str], transport: httpx.BaseTransport | None) -> httpx.Client:
+def http_client(transport: Transport) -> httpx.Client:
     """Return the HTTP client of a run, for all registries and token servers. Thread-safe.
 
     It follows redirects, with credentials only to the same origin (httpx strips them) and never
     from https to http (Transport refuses).
     """
     return httpx.Client(
-        transport=Transport(environ, transport),
+        transport=transport,
         timeout=TIMEOUT,
         follow_redirects=True,
         max_redirects=5,
@@ -83,6 +84,7 @@ class RegistryClient:
     Args:
         name: the registry's: ``docker.io``, ``ghcr.io``, ``localhost:5000``.
         http: from http_client.
+        insecure: the insecure registries; this one may be among them.
         find_credentials: called once, with the name, when they are first needed.
         sleep, random, clock: see Registries.
     """
@@ -91,6 +93,7 @@ class RegistryClient:
         self,
         name: str,
         http: httpx.Client,
+        insecure: InsecureRegistries,
         find_credentials: Callable[[str], "Credentials | None"],
         *,
         sleep: Callable[[float], object],
@@ -100,13 +103,14 @@ class RegistryClient:
         self.name = name
         self.sleep = sleep
         self._http = http
+        self._insecure = insecure
         self._find_credentials = find_credentials
         self._random = random
         self._clock = clock
         self._lock = threading.Lock()
         self._base_url: httpx.URL | None = None
         self._session: AuthSession | None = None
-        self._loopback = Repository(name, "").is_loopback
+        self._extensions: dict[str, Any] = {}
 
     def send(self, request: Request) -> httpx.Response:
         """Send a request, and again after a transient failure; return the complete response.
@@ -114,7 +118,7 @@ class RegistryClient:
         Raises:
             DeniedError: it needs other credentials, or rights.
             NotFoundError: the registry does not have it.
-            AuthError, PushError: every other failure; PassingError if it is still transient.
+            AuthError, PushError: every other failure; TransientError if it may succeed next time.
         """
         return self.retry(lambda: self.send_once(request))
 
@@ -144,7 +148,7 @@ class RegistryClient:
 
     def retry(self, operation: Callable[[], T]) -> T:
         """Do something, and again after a transient failure; see `releasetag.retry`."""
-        return retried(operation, sleep=self.sleep, random=self._random)
+        return with_retries(operation, sleep=self.sleep, random=self._random, clock=self._clock)
 
     @contextmanager
     def request_errors(self, operation: str) -> Iterator[None]:
@@ -164,7 +168,7 @@ class RegistryClient:
                 session.base_url.join(request.path),
                 headers=request.headers,
                 content=request.content,
-                extensions={LOOPBACK: self._loopback, LIMIT: None if stream else request.limit},
+                extensions={**self._extensions, LIMIT: None if stream else request.limit},
             )
             response = self._http.send(
                 sent,
@@ -195,25 +199,36 @@ class RegistryClient:
         return AuthSession(self.name, self._find_base_url(), credentials, self._http, self._clock)
 
     def _find_base_url(self) -> httpx.URL:
-        """Return the registry's base URL; whether a loopback registry speaks TLS is tried once."""
+        """Return the registry's base URL; an insecure registry is probed for TLS, once."""
         if self._base_url is None:
-            host = DOCKER_HUB_HOST if self.name == DOCKER_HUB else self.name
-            url = httpx.URL(f"https://{host}")
-            if self._loopback and not self._speaks_tls(url):
-                url = url.copy_with(scheme="http")
+            with self.request_errors(f"find {self.name}"):
+                url = httpx.URL(f"https://{registry_host(self.name)}")
+                if self._is_insecure(url):
+                    self._extensions = {INSECURE: self._insecure.covers}
+                    if not self._speaks_tls(url):
+                        url = url.copy_with(scheme="http")
             self._base_url = url
         return self._base_url
 
+    def _is_insecure(self, base_url: httpx.URL) -> bool:
+        """Whether it is; the engine's list is read only where TLS does not work."""
+        if self.name not in self._insecure and self._insecure.may_have_more():
+            try:
+                self._http.get(base_url.join("/v2/"), extensions=self._extensions)
+            except httpx.TransportError:
+                self._insecure.add_more()
+        return self.name in self._insecure
+
     def _speaks_tls(self, base_url: httpx.URL) -> bool:
-        """Try https, without verifying, and then plain HTTP, as the engine does."""
-        with self.request_errors(f"find {self.name}"):
-            for url in (base_url, base_url.copy_with(scheme="http")):
-                try:
-                    self._http.get(url.join("/v2/"), extensions={LOOPBACK: True})
-                except httpx.TransportError as error:
-                    # Nothing listens, or what listens speaks no HTTP: no answer yet.
-                    if url.scheme == "http" or is_connection_refused(error):
-                        raise
-                else:
-                    return url.scheme == "https"
-        raise AssertionError("the last one returned or raised")
+        """Probe as the engine does: https without verification first, then plain HTTP."""
+        try:
+            self._http.get(base_url.join("/v2/"), extensions=self._extensions)
+        except httpx.TransportError as error:
+            # Without a port, plain HTTP has another one. With one, nobody listens there at all.
+            if is_connection_refused(error) and split_port(self.name)[1]:
+                raise
+        else:
+            return True
+        plain = base_url.copy_with(scheme="http")
+        self._http.get(plain.join("/v2/"), extensions=self._extensions)
+        return False

@@ -3,7 +3,6 @@
 Source: OCI Distribution 1.1, "Error codes"; RFC 6749, section 5.2, for token servers.
 """
 
-import json
 import socket
 import ssl
 from collections.abc import Callable
@@ -11,10 +10,12 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from releasetag.errors import AuthError, PassingError, PushError, ReleasetagError, causes
+from releasetag.errors import AuthError, PushError, ReleasetagError, TransientError, causes
+from releasetag.json_text import InvalidJsonError, parse_json
 from releasetag.push_failure import kind_of
 from releasetag.reference import DOCKER_HUB
 from releasetag.registry.challenge import choose_challenge
+from releasetag.registry.proxy import ProxyFault, proxy_error
 from releasetag.registry.transport import TooLarge
 from releasetag.text import printable
 
@@ -93,8 +94,8 @@ def response_error(
         hint = "the registry does not let this tag move; release a new version"
         return ImmutableTagError(message, hint)
     hint = _HINTS.get(status, RUN_AGAIN)
-    if kind == "passing":
-        return PassingError(message, hint, retry_after(response.headers))
+    if kind == "transient":
+        return TransientError(message, hint, retry_after(response.headers))
     if status == 404 or codes & {"MANIFEST_UNKNOWN", "NAME_UNKNOWN"}:
         return NotFoundError(message, hint, repository_unknown="NAME_UNKNOWN" in codes)
     return RefusedError(message, hint)
@@ -106,6 +107,8 @@ def request_error(
     registry: str,
 ) -> PushError:
     """Return the error for a request without a complete response."""
+    if isinstance(error, ProxyFault):
+        return proxy_error(error, operation)
     host = _host(error) or registry
     # A token server, or a store that a redirect led to, is another party.
     ours = {host, f"{host}:443", DOCKER_HUB}
@@ -123,16 +126,16 @@ def request_error(
         ):
             return PushError(
                 f"{message} does not speak TLS with us: {printable(cause.reason or str(cause))}",
-                "check the registry's name and port; only a registry on this machine may go "
-                "without TLS",
+                "check the registry's name and port; if it has no TLS, add it to "
+                "insecure-registries",
             )
         if isinstance(cause, socket.gaierror) and cause.errno != socket.EAI_AGAIN:
             return PushError(f"{message} is not a known host", "check the registry's name")
     if isinstance(error, httpx.TimeoutException):
-        return PassingError(f"{message} did not answer in time", RUN_AGAIN)
+        return TransientError(f"{message} did not answer in time", RUN_AGAIN)
     reason = printable(str(error)) or type(error).__name__
     if isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError):
-        return PassingError(f"{message} cannot be reached: {reason}", RUN_AGAIN)
+        return TransientError(f"{message} cannot be reached: {reason}", RUN_AGAIN)
     kind = TooLargeError if isinstance(error, TooLarge) else PushError
     return kind(f"{message} cannot be used: {reason}", "ask whoever runs the registry")
 
@@ -176,7 +179,9 @@ def retry_after(headers: httpx.Headers) -> float | None:
 
 def is_connection_refused(error: Exception) -> bool:
     """Return whether nothing listens there."""
-    return any(isinstance(cause, ConnectionRefusedError) for cause in causes(error))
+    return not isinstance(error, ProxyFault) and any(
+        isinstance(cause, ConnectionRefusedError) for cause in causes(error)
+    )
 
 
 def _message(response: httpx.Response) -> str:
@@ -198,8 +203,8 @@ def _codes(response: httpx.Response) -> set[str]:
 def _errors(response: httpx.Response) -> list[dict[str, str]]:
     """Return the code and the message of each error in the body; empty where there is none."""
     try:
-        body = json.loads(response.read())
-    except (ValueError, RecursionError):
+        body = parse_json(response.read())
+    except InvalidJsonError:
         return []
     if not isinstance(body, dict):
         return []

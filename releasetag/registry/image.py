@@ -5,13 +5,13 @@ Source: OCI Image 1.1 (descriptor, manifest, image index, config); Docker's Imag
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+from releasetag.json_text import InvalidJsonError, parse_json
 from releasetag.reference import is_digest
 from releasetag.registry.errors import BrokenImageError
 from releasetag.text import printable
@@ -220,8 +220,8 @@ def matches(digest: str, content: bytes) -> bool:
 def parse_object(content: bytes) -> dict[str, Any] | None:
     """Parse a JSON object; None if the content is anything else."""
     try:
-        parsed = json.loads(content)
-    except (ValueError, RecursionError):
+        parsed = parse_json(content)
+    except InvalidJsonError:
         return None
     return parsed if isinstance(parsed, dict) else None
 

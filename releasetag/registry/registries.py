@@ -3,7 +3,7 @@
 import random as random_module
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -13,6 +13,8 @@ from releasetag.reference import Reference, Repository
 from releasetag.registry import copy, manifests, missing, tags
 from releasetag.registry.client import RegistryClient, http_client
 from releasetag.registry.image import Descriptor, ImageConfig, Manifest
+from releasetag.registry.insecure import InsecureRegistries
+from releasetag.registry.transport import Transport
 
 if TYPE_CHECKING:
     from releasetag.credentials import Credentials
@@ -21,15 +23,20 @@ if TYPE_CHECKING:
 class Registries:
     """The operations on registries. Thread-safe; a context manager that closes connections.
 
-    Every request is retried after a transient failure (a refused or cut connection, a timeout,
-    status 408, 429, 500, 502, 503 or 504): at most five attempts and 30 s of waiting.
+    Every request is retried after a transient error (a refused or cut connection, a timeout, status
+    408, 429, 500, 502, 503 or 504): at most five tries, none later than 30 s after its first
+    failure. An answer may take 60 s; the transfer of a blob as long as it makes progress.
 
     Args:
         find_credentials: for a registry (``docker.io``, ``ghcr.io``); None: anonymous.
-        environ: HTTPS_PROXY, ALL_PROXY and NO_PROXY; XDG_CONFIG_HOME and HOME for certs.d.
+        environ: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY; XDG_CONFIG_HOME and HOME for
+            certs.d.
+        insecure: ``host[:port]`` or CIDR of registries that may use plain HTTP or a certificate
+            that does not verify, besides those on this machine.
+        find_insecure: returns more of them, such as the engine's; called if they are needed.
         sleep: waits for seconds.
         random: returns a number from 0 up to 1, for the jitter of the waits.
-        clock: seconds, monotonic, for the expiry of tokens.
+        clock: seconds, monotonic, for the expiry of tokens, retries and time limits.
         transport: takes all requests in place of the network.
 
     Raises (every method):
@@ -43,6 +50,8 @@ class Registries:
         find_credentials: "Callable[[str], Credentials | None]",
         environ: Mapping[str, str],
         *,
+        insecure: Collection[str] = (),
+        find_insecure: Callable[[], Collection[str]] = tuple,
         sleep: Callable[[float], object] = time.sleep,
         random: Callable[[], float] = random_module.random,
         clock: Callable[[], float] = time.monotonic,
@@ -52,7 +61,8 @@ class Registries:
         self._sleep = sleep
         self._random = random
         self._clock = clock
-        self._http = http_client(environ, transport)
+        self._insecure = InsecureRegistries(insecure, environ, find_insecure)
+        self._http = http_client(Transport(environ, self._insecure, clock, transport))
         self._clients: dict[str, RegistryClient] = {}
         self._lock = threading.Lock()
 
@@ -144,6 +154,7 @@ class Registries:
                 self._clients[registry] = RegistryClient(
                     registry,
                     self._http,
+                    self._insecure,
                     self._find_credentials,
                     sleep=self._sleep,
                     random=self._random,

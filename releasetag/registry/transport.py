@@ -1,20 +1,20 @@
-"""The way to a registry: TLS, proxies, and how much of an answer is read.
+"""The HTTP transport to registries: TLS, proxies, insecure registries, limits of answers.
 
-One transport serves a whole run. It decides per host what is trusted there, whatever redirect or
-token realm led to it.
+One transport serves a whole run. It decides for each host what is trusted there, whatever redirect
+or token realm led to it.
 """
 
-import ssl
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from pathlib import Path
-from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined] # in no stub
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, cast
 
 import httpx
 
-from releasetag.errors import PushError
-from releasetag.reference import Repository
+from releasetag.registry.insecure import InsecureRegistries
+from releasetag.registry.network import Pool
+from releasetag.registry.proxy import proxy_for
+from releasetag.registry.tls import certs_d, ssl_context, unverified_context
 
 TIMEOUT = httpx.Timeout(60, connect=10)
 
@@ -25,38 +25,53 @@ LIMIT = "releasetag.limit"
 """Request extension: bytes that a successful answer may hold (``ERROR_LIMIT`` if it is not set);
 ``None`` leaves the answer to be streamed."""
 
-LOOPBACK = "releasetag.loopback"
-"""Request extension: whether it was asked for a registry on this machine."""
+INSECURE = "releasetag.insecure"
+"""Request extension of requests for an insecure registry: its `InsecureRegistries.covers`."""
 
 HOME = "releasetag.home"
 """Request extension: the origin that the request, whose body is secret, must not leave."""
 
 
 class TooLarge(Exception):  # noqa: N818 - an answer, not a mistake; callers turn it into an error
-    """The answer is longer than anybody has a use for."""
+    """The answer is longer than any use of it."""
 
 
 class Transport(httpx.BaseTransport):
     """Sends requests, each over the connection pool of its host.
 
-    Nothing is sent in clear except to a registry on this machine, and no answer is read beyond
-    its limit.
+    Nothing is sent in plaintext except to insecure registries, and no answer is read beyond its
+    limit of size and time.
 
     Args:
-        environ: for HTTPS_PROXY, NO_PROXY and the home folder (certs.d).
+        environ: for the proxies and the home folder (certs.d).
+        insecure: the registries of which requests may have the extension INSECURE.
+        clock: seconds, monotonic.
         inner: takes every request instead of the network, for tests.
     """
 
-    def __init__(self, environ: Mapping[str, str], inner: httpx.BaseTransport | None = None):
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        insecure: InsecureRegistries,
+        clock: Callable[[], float],
+        inner: httpx.BaseTransport | None = None,
+    ) -> None:
         self._environ = environ
+        self._insecure = insecure
+        self._clock = clock
         self._inner = inner
-        self._pools: dict[tuple[str, bool], httpx.HTTPTransport] = {}
+        self._pools: dict[tuple[str, bool], Pool] = {}
         self._lock = threading.Lock()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """The answer, read up to its limit; raises what httpx raises, or TooLarge, or PushError."""
-        loopback = bool(request.extensions.get(LOOPBACK)) and is_loopback(request.url)
-        if request.url.scheme != "https" and not loopback:
+        """Return the answer, read up to its limit.
+
+        Raises:
+            httpx.TransportError, TooLarge: there is no answer, or it is too long.
+            PushError: the proxy or a file in certs.d cannot be used.
+        """
+        insecure = may_be_insecure(request.extensions, request.url)
+        if request.url.scheme != "https" and not insecure:
             raise httpx.UnsupportedProtocol(
                 f"it leads to {request.url.host} over {request.url.scheme}, not https",
                 request=request,
@@ -66,14 +81,16 @@ class Transport(httpx.BaseTransport):
                 f"it leads away to {request.url.host}, which must not see what we send",
                 request=request,
             )
-        route = self._inner or self._pool(request.url, loopback)
-        response = route.handle_request(request)
         limit = request.extensions.get(LIMIT, ERROR_LIMIT)
+        if self._inner:
+            response = self._inner.handle_request(request)
+        else:
+            is_upload = not isinstance(request.stream, httpx.ByteStream)
+            pool = self._pool(request.url, insecure)
+            response = pool.send(request, is_transfer=is_upload or limit is None)
         if not response.is_success:
-            limit = ERROR_LIMIT
-        elif limit is None:
-            return response
-        return _read(response, limit)
+            return _read(response, ERROR_LIMIT)
+        return response if limit is None else _read(response, limit)
 
     def close(self) -> None:
         """Close all connections."""
@@ -84,114 +101,35 @@ class Transport(httpx.BaseTransport):
         if self._inner:
             self._inner.close()
 
-    def _pool(self, url: httpx.URL, loopback: bool) -> httpx.HTTPTransport:
-        host = url.netloc.decode("ascii")
+    def _pool(self, url: httpx.URL, insecure: bool) -> Pool:
+        key = origin(url), insecure
         with self._lock:
-            pool = self._pools.get((host, loopback))
-            if pool is None:
-                context = _unverified() if loopback else trust(host, certs_d(self._environ))
-                proxy = None if loopback else _proxy(host, self._environ)
-                # trust_env is off: the environment comes in as an argument.
-                pool = httpx.HTTPTransport(verify=context, proxy=proxy, trust_env=False)
-                self._pools[host, loopback] = pool
-        return pool
+            if key not in self._pools:
+                host = url.netloc.decode("ascii")
+                self._pools[key] = Pool(
+                    unverified_context() if insecure else ssl_context(host, certs_d(self._environ)),
+                    proxy_for(url, self._environ),
+                    partial(self._insecure.accepts, url) if insecure else lambda _: True,
+                    self._clock,
+                )
+            return self._pools[key]
 
 
 def origin(url: httpx.URL) -> str:
-    """Scheme, host and port: where credentials may be used (RFC 6454)."""
+    """Return scheme, host and port: where credentials may be used (RFC 6454)."""
     return f"{url.scheme}://{url.netloc.decode('ascii')}"
 
 
-def is_loopback(url: httpx.URL) -> bool:
-    """Whether the URL's host is this machine, by name or address."""
-    return Repository(f"[{url.host}]" if ":" in url.host else url.host, "").is_loopback
-
-
-def certs_d(environ: Mapping[str, str]) -> tuple[Path, ...]:
-    """The folders in which the engine, and the rootless engine, look for a registry's authorities.
-
-    Source: docs.docker.com/engine/security/certificates; CertsDir in moby's daemon/pkg/registry.
-    """
-    folders = [Path("/etc/docker/certs.d")]
-    if config := environ.get("XDG_CONFIG_HOME"):
-        folders.append(Path(config, "docker/certs.d"))
-    elif home := environ.get("HOME"):
-        folders.append(Path(home, ".config/docker/certs.d"))
-    return tuple(folders)
-
-
-def trust(host: str, folders: tuple[Path, ...]) -> ssl.SSLContext:
-    """Whom we believe to be ``host[:port]``: the system's authorities and those of certs.d.
-
-    ``*.crt`` are authorities, ``*.cert`` with ``*.key`` a client certificate, as in the engine.
-
-    Raises:
-        PushError: a file there cannot be used.
-    """
-    # OpenSSL itself heeds SSL_CERT_FILE and SSL_CERT_DIR.
-    context = ssl.create_default_context()
-    # Python 3.13 and later want extensions of an authority that the engine can do without, and
-    # that `openssl req -x509` does not give it.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    for folder in folders:
-        files: list[Path] = []
-        # httpx leaves the port away if it is the usual one; the engine goes by what was written.
-        for name in (host, f"{host}:443"):
-            with suppress(OSError):  # not there, or for the engine's eyes only
-                files += sorted(Path(folder, name).iterdir())
-        for file in files:
-            try:
-                if file.suffix == ".crt":
-                    context.load_verify_locations(file)
-                elif file.suffix == ".cert":
-                    context.load_cert_chain(file, file.with_suffix(".key"))
-            except OSError as error:  # ssl.SSLError is one
-                raise _unusable(file, error) from error
-    return context
-
-
-def _unusable(file: Path, error: OSError) -> PushError:
-    reason = error.strerror or error
-    return PushError(
-        f"{file} cannot be used: {reason}",
-        "*.crt there are authorities; NAME.cert and NAME.key a client certificate and its key",
-    )
-
-
-def _unverified() -> ssl.SSLContext:
-    # The engine does not verify loopback registries either. Nothing is lost by it: without TLS,
-    # plain HTTP would be taken from the same port of this same machine.
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _proxy(host: str, environ: Mapping[str, str]) -> str | None:
-    def setting(name: str) -> str:
-        return environ.get(name) or environ.get(name.upper()) or ""
-
-    proxy = setting("https_proxy") or setting("all_proxy")
-    if not proxy or proxy_bypass_environment(host, {"no": setting("no_proxy")}):
-        return None
-    proxy = proxy if "://" in proxy else f"http://{proxy}"
-    try:
-        scheme = httpx.URL(proxy).scheme
-    except httpx.InvalidURL:
-        scheme = ""
-    if scheme not in {"http", "https"}:
-        # Its value may hold a password.
-        raise PushError(
-            "the proxy in HTTPS_PROXY or ALL_PROXY is not an HTTP proxy",
-            "give one as in http://proxy.example.com:3128",
-        )
-    return proxy
+def may_be_insecure(extensions: Mapping[str, Any], url: httpx.URL) -> bool:
+    """Whether a request with these extensions may go to this URL without verified TLS."""
+    covers: Callable[[httpx.URL], bool] | None = extensions.get(INSECURE)
+    return covers is not None and covers(url)
 
 
 def _read(response: httpx.Response, limit: int) -> httpx.Response:
     body = bytearray()
     try:
-        for chunk in _chunks(response):
+        for chunk in cast("httpx.SyncByteStream", response.stream):
             body += chunk
             if len(body) > limit:
                 break
@@ -199,19 +137,14 @@ def _read(response: httpx.Response, limit: int) -> httpx.Response:
         response.close()
     if len(body) > limit and response.is_success:
         raise TooLarge(f"the answer is longer than {limit} bytes")
-    # The body is passed on as it came (no encoding was asked for), so its length is its own.
+    # The body is passed on as received (no encoding was requested), with a length of its own.
     dropped = {b"content-length", b"transfer-encoding", b"content-encoding"}
-    # As bytes: they need not be ASCII.
-    headers = [(k, v) for k, v in response.headers.raw if k.lower() not in dropped]
     return httpx.Response(
         response.status_code,
-        headers=headers,
+        # Raw: httpx decodes bytes that are not ASCII, but does not encode them.
+        headers=[
+            (name, value) for name, value in response.headers.raw if name.lower() not in dropped
+        ],
         stream=httpx.ByteStream(bytes(body[:limit])),
         extensions=response.extensions,
     )
-
-
-def _chunks(response: httpx.Response) -> Iterator[bytes]:
-    if not isinstance(response.stream, httpx.SyncByteStream):
-        raise TypeError("the transport answers asynchronously")
-    yield from response.stream

@@ -1,1 +1,1 @@
-"""How a plan and a publish are told: to a person, as JSON, to GitHub Actions."""
+"""Results, progress and messages, for people, programs and GitHub Actions."""

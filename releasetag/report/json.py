@@ -1,4 +1,4 @@
-"""The JSON that programs read: schema 1. Nothing in it is taken away or changes its meaning."""
+"""The JSON that programs read: schema 1. No key is removed or changes its meaning."""
 
 import json
 from collections.abc import Iterable
@@ -6,97 +6,92 @@ from typing import TYPE_CHECKING, Any
 
 from releasetag.errors import ReleasetagError
 
-# Types alone: a plan pays for no registry's client.
+# Types alone: a plan imports no registry's client.
 if TYPE_CHECKING:
     from releasetag.fanout import PlannedTag
     from releasetag.plan import Plan
-    from releasetag.promote import PromotionPlan
-    from releasetag.report.record import Record
+    from releasetag.publish import Provenance
+    from releasetag.report.record import PromoteResult, PublishResult
     from releasetag.tagging import TagResult
     from releasetag.verify import VerifiedRepository, VerifiedTag
 
-SCHEMA = 1
+
+def format_plan(plan: "Plan") -> str:
+    """Format a plan, as ``plan --json`` prints it."""
+    return format_object(_plan(plan))
 
 
-def plan_object(plan: "Plan") -> dict[str, Any]:
-    """A plan, as `plan --json` prints it."""
+def format_publish(result: "PublishResult") -> str:
+    """Format a publish as far as it came, as ``publish --json`` prints it."""
+    build, values = result.build, {}
+    if result.plan is not None:
+        values = _plan(result.plan)
+        if result.error is not None:
+            values["references"] = _texts(result.references)
+    return format_object(
+        {
+            **values,
+            "image_id": (build.image_id or None) if build else None,
+            "digest": (build.digest or None) if build else None,
+            "build": _build(build) if build else None,
+            "published": [_published(item) for item in result.items],
+            "seconds": round(result.seconds, 3),
+        },
+        result.error,
+    )
+
+
+def format_verify(repositories: "Iterable[VerifiedRepository]") -> str:
+    """Format a comparison of registries with the history, as ``verify --json`` prints it."""
+    return format_object(
+        {
+            "repositories": [
+                {"repository": str(each.repository), "tags": [_verified(tag) for tag in each.tags]}
+                for each in repositories
+            ],
+        }
+    )
+
+
+def format_promote(result: "PromoteResult") -> str:
+    """Format a promotion, as ``promote --json`` prints it."""
+    failed = result.error is not None
+    planned = (each.reference for each in result.plan.moves)
+    return format_object(
+        {
+            "version": str(result.plan.release.version),
+            "references": _texts(result.published if failed else planned),
+            "published": [_published(item) for item in result.items],
+        },
+        result.error,
+    )
+
+
+def format_object(values: dict[str, Any], error: ReleasetagError | None = None) -> str:
+    """Format one object, in ASCII whatever the terminal's encoding."""
+    shown = {"schema": 1, **values}
+    if error is not None:
+        shown["error"] = {
+            "code": error.exit_code,
+            "kind": error.kind,
+            "message": error.message,
+            "hint": error.hint,
+        }
+    return json.dumps(shown, indent=2) + "\n"
+
+
+def _plan(plan: "Plan") -> dict[str, Any]:
     release = plan.release
     return {
-        "schema": SCHEMA,
         "git_tag": release.git_tag,
         "version": str(release.version),
         "revision": release.revision,
         "prerelease": bool(release.version.prerelease),
         "history": {"source": plan.git_tags.source, "releases": len(plan.history)},
         "tags": [_tag(tag) for tag in plan.tags],
-        "images": [str(repository) for repository in plan.repositories],
-        "references": [str(reference) for reference in plan.references],
+        "images": _texts(plan.repositories),
+        "references": _texts(plan.references),
     }
-
-
-def publish_object(record: "Record", seconds: float) -> dict[str, Any]:
-    """A publish as far as it came, as `publish --json` prints it."""
-    build = record.build
-    return {
-        **(plan_object(record.plan) if record.plan else {"schema": SCHEMA}),
-        "image_id": (build.image_id or None) if build else None,
-        "digest": (build.digest or None) if build else None,
-        "build": {
-            "builder": build.builder,
-            "reused": build.reused,
-            "seconds": round(build.seconds, 3),
-        }
-        if build
-        else None,
-        "published": [_published(item) for item in record.items],
-        "seconds": round(seconds, 3),
-    }
-
-
-def verify_object(verified: "Iterable[VerifiedRepository]") -> dict[str, Any]:
-    """What the registries serve against the history, as `verify --json` prints it."""
-    return {
-        "schema": SCHEMA,
-        "repositories": [
-            {"repository": str(each.repository), "tags": [_verified(tag) for tag in each.tags]}
-            for each in verified
-        ],
-    }
-
-
-def promote_object(plan: "PromotionPlan", results: "Iterable[TagResult]") -> dict[str, Any]:
-    """A promotion, as `promote --json` prints it; nothing is published in a dry run."""
-    return {
-        "schema": SCHEMA,
-        "version": str(plan.release.version),
-        "references": [str(each.reference) for each in plan.moves],
-        "published": [_published(item) for item in results],
-    }
-
-
-def error_object(error: ReleasetagError) -> dict[str, Any]:
-    """An error, as it stands in any command's JSON."""
-    return {
-        "code": error.exit_code,
-        "kind": error.kind,
-        "message": error.message,
-        "hint": error.hint,
-    }
-
-
-def dumps(value: dict[str, Any]) -> str:
-    """The text of an object, in ASCII, whatever the terminal's encoding."""
-    return json.dumps(value, indent=2)
-
-
-def _verified(tag: "VerifiedTag") -> dict[str, str | None]:
-    shown: dict[str, str | None] = {
-        "name": tag.name,
-        "expected": tag.expected,
-        "actual": tag.actual,
-        "status": tag.status,
-    }
-    return {**shown, "reason": tag.reason} if tag.reason else shown
 
 
 def _tag(tag: "PlannedTag") -> dict[str, str]:
@@ -110,6 +105,24 @@ def _tag(tag: "PlannedTag") -> dict[str, str]:
     return {**shown, "held_by": str(tag.held_by)} if tag.held_by is not None else shown
 
 
+def _build(build: "Provenance") -> dict[str, Any]:
+    return {
+        "builder": build.builder,
+        "reused": build.reused,
+        "seconds": round(build.seconds, 3),
+    }
+
+
+def _verified(tag: "VerifiedTag") -> dict[str, str | None]:
+    shown: dict[str, str | None] = {
+        "name": tag.name,
+        "expected": tag.expected,
+        "actual": tag.actual,
+        "status": tag.status,
+    }
+    return {**shown, "reason": tag.reason} if tag.reason else shown
+
+
 def _published(item: "TagResult") -> dict[str, str | None]:
     shown: dict[str, str | None] = {
         "reference": str(item.reference),
@@ -121,3 +134,7 @@ def _published(item: "TagResult") -> dict[str, str | None]:
     if item.error:
         shown["error"] = item.error
     return shown
+
+
+def _texts(values: Iterable[object]) -> list[str]:
+    return [str(value) for value in values]

@@ -1,7 +1,7 @@
-"""What runs now, on a terminal: build steps and pushes, with their times.
+"""The live view on a terminal: running build steps and pushes, with their times.
 
-A step that is done is folded to one line and stays above; below, what still runs is drawn anew
-several times a second. Of a step that fails, all that it printed stays.
+A completed step is collapsed to one line and stays above; below, what still runs is redrawn several
+times a second. All output of a failed step stays.
 """
 
 import threading
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from releasetag.events import BuildEvent
 
 LOG_LINES = 20_000
-"""Lines of a step's output that are kept in case it fails."""
+"""How many lines of a step's output are kept in case it fails."""
 
-# Seconds after which a step that is done does not run again any more: BuildKit tells some steps
-# as done a moment before they begin.
+# Seconds after which a completed step does not run again: BuildKit reports some steps as completed
+# a moment before they start.
 _SETTLED = 0.3
 
 _TAIL = 4
@@ -43,7 +43,11 @@ _INDENT = " " * (_TIME_WIDTH + 2)
 
 @dataclass
 class _Running:
-    """A build step or a push; what it transfers by name: bytes so far, and all of them or 0."""
+    """A build step or a push.
+
+    Attributes:
+        transfers: by name: the bytes so far, and of how many, 0 if that is not known.
+    """
 
     name: str
     started: float
@@ -52,7 +56,7 @@ class _Running:
     transfers: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def tail(self) -> list[str]:
-        """The last of what it does."""
+        """Return the last lines of its output and its transfers."""
         sizes = [
             f"{name} {decimal(current)}{f' of {decimal(total)}' if total else ''}".lstrip()
             for name, (current, total) in self.transfers.items()
@@ -62,7 +66,7 @@ class _Running:
 
 @dataclass(frozen=True)
 class _Ended:
-    """A step that is done, and the line that is to stay."""
+    """A completed step, and the line that stays."""
 
     step: _Running
     at: float
@@ -70,11 +74,11 @@ class _Ended:
 
 
 class LiveView:
-    """Draws what runs, from events of any thread.
+    """Draw what runs, from events of any thread.
 
     Args:
         console: a terminal.
-        clock: seconds that only grow.
+        clock: monotonic seconds.
     """
 
     def __init__(self, console: Console, clock: Callable[[], float]) -> None:
@@ -92,36 +96,37 @@ class LiveView:
         self._is_closed = False
 
     def building(self, event: "BuildEvent") -> None:
-        """Take up what happened in a build."""
+        """Handle an event of a build."""
         with self._lock:
-            lines = self._take_up(event)
+            lines = self._handle(event)
         self._start()
         self._print(lines)
 
     def pushing(self, event: LayerPushed) -> None:
-        """Take up how far the push of a layer is; what is told is the sum of all layers."""
+        """Handle the progress of a layer's push; what is drawn is the sum of all layers."""
         with self._lock:
             key = event.reference, event.layer
             if event.total:
                 self._layers[key] = min(event.current, event.total), event.total
-            elif key in self._layers:  # "Pushed": it may have been told of too seldom to be full
-                self._layers[key] = (self._layers[key][1],) * 2
+            elif key in self._layers:  # "Pushed": the last progress event may be missing
+                _, total = self._layers[key]
+                self._layers[key] = total, total
             new = _Running(f"pushing {event.reference}", self._clock())
             push = self._pushes.setdefault(event.reference, new)
-            mine = [size for (name, _), size in self._layers.items() if name == event.reference]
-            if mine:
-                push.transfers[""] = sum(size[0] for size in mine), sum(size[1] for size in mine)
+            sizes = [size for (name, _), size in self._layers.items() if name == event.reference]
+            if sizes:
+                push.transfers[""] = sum(size[0] for size in sizes), sum(size[1] for size in sizes)
         self._start()
 
     def pushed(self, reference: str) -> None:
-        """A push has ended, however it did."""
+        """Remove a push that has ended, successfully or not."""
         with self._lock:
             self._pushes.pop(reference, None)
 
     def stop(self) -> None:
-        """Draw no more; what is done stays."""
+        """Stop drawing until the next event; the lines of completed steps stay."""
         with self._lock:
-            lines = self._settle(after=0.0)
+            lines = self._completed(after=0.0)
             self._steps.clear()
             self._pushes.clear()
             self._layers.clear()
@@ -132,14 +137,14 @@ class LiveView:
                 self._live = None
 
     def close(self) -> None:
-        """As `stop`, and nothing that happens later is drawn: it would leave the cursor hidden."""
+        """Stop for good: a later event must not start the view and leave the cursor hidden."""
         with self._switch:
             self._is_closed = True
         self.stop()
 
     def _print(self, lines: list[Text]) -> None:
         if lines:
-            # Lines that are not folded go on at the edge of the terminal, as it has them.
+            # The terminal itself wraps lines that are longer than it is wide.
             self._console.print(Group(*lines), crop=False)
 
     def _start(self) -> None:
@@ -155,10 +160,11 @@ class LiveView:
                 )
                 self._live.start()
 
-    # What happened: each gives the lines that stay ------------------------------------------------
+    # Events ---------------------------------------------------------------------------------------
 
-    def _take_up(self, event: "BuildEvent") -> list[Text]:
-        stay = self._settle(after=_SETTLED)
+    def _handle(self, event: "BuildEvent") -> list[Text]:
+        """Return the lines that stay."""
+        stay = self._completed(after=_SETTLED)
         match event:
             case StepStarted(number=number, name=name):
                 self._names[number] = name
@@ -177,7 +183,7 @@ class LiveView:
                     self._steps[number].transfers.pop(name, None)
             case StepFailed(number=number, is_canceled=False):
                 failed = self._failed(number)
-                stay += [*self._settle(after=0.0), *failed]
+                stay += [*self._completed(after=0.0), *failed]
             case StepFailed(number=number):
                 self._end(number, "canceled", "dim")
             case StepCached(number=number):
@@ -187,7 +193,7 @@ class LiveView:
         return stay
 
     def _running(self, number: int) -> _Running:
-        """A step that runs, if again after it was done."""
+        """Return a running step; one that was completed runs again."""
         if number not in self._steps:
             ended = self._ended.pop(number, None)
             new = _Running(self._names.get(number, ""), self._clock())
@@ -204,16 +210,16 @@ class LiveView:
         line = _line("failed", step.name, "bold red", folded=False)
         return [line, _whole_log(step)] if step.printed else [line]
 
-    def _settle(self, after: float) -> list[Text]:
-        """The lines of steps that have been done for so many seconds."""
+    def _completed(self, after: float) -> list[Text]:
+        """Remove the steps that were completed so many seconds ago, and return their lines."""
         until = self._clock() - after
         over = [number for number, ended in self._ended.items() if ended.at <= until]
         return [self._ended.pop(number).line for number in over]
 
-    # What runs ------------------------------------------------------------------------------------
+    # Drawing --------------------------------------------------------------------------------------
 
     def __rich__(self) -> Group:
-        """What rich draws: what runs, in as many lines as there are."""
+        """Return what rich draws: what runs, in no more lines than the terminal has."""
         room = max(self._console.size.height - 2, 1)
         now = self._clock()
         with self._lock:
@@ -233,7 +239,7 @@ class LiveView:
 
 
 def _line(mark: str, name: str, style: str, *, folded: bool = True) -> Text:
-    """A line about a step: in as many columns as there are, if it is folded."""
+    """Return a line about a step, cut at the terminal's width if it is folded."""
     line = Text.assemble((f"{mark:>{_TIME_WIDTH}}", style), f"  {name.expandtabs(4)}")
     line.no_wrap, line.overflow = True, "ellipsis" if folded else "ignore"
     return line

@@ -1,7 +1,7 @@
 """Build events as lines, in the form of ``docker build --progress=plain``.
 
-Source: ``util/progress/progressui`` of github.com/moby/buildkit. There, a step that prints much
-holds the others back for a while; here every line comes when it is known.
+Source: ``util/progress/progressui`` of github.com/moby/buildkit. There, a step with much output
+delays that of others; here every line is printed when its event comes.
 """
 
 from releasetag.events import (
@@ -15,22 +15,22 @@ from releasetag.events import (
     StepWarning,
 )
 
-# A transfer is told again after so much of it, or so long.
+# A transfer gets another line after this share of it, or this long.
 _STATUS_SHARE = 0.05
 _STATUS_SECONDS = 5.0
 
 
 class PlainFormatter:
-    """Formats the events of one build, in their order."""
+    """Format the events of one build, in their order."""
 
     def __init__(self) -> None:
         self._names: dict[int, str] = {}
         self._current = 0
         self._is_open = False
-        self._told: dict[tuple[int, str], StepStatus] = {}
+        self._printed: dict[tuple[int, str], StepStatus] = {}
 
     def lines(self, event: BuildEvent) -> list[str]:
-        """The lines, without line feeds, that an event adds."""
+        """Return the lines that an event adds, without line feeds."""
         if isinstance(event, StepStarted):
             self._names[event.number] = event.name
             text = ""
@@ -46,7 +46,7 @@ class PlainFormatter:
         return lines
 
     def _switch(self, number: int) -> list[str]:
-        """The lines that lead to a step that was not the last one to say something."""
+        """Return the lines that lead to a step, if the last line was another's."""
         if number == self._current and self._is_open:
             return []
         lines = []
@@ -80,17 +80,17 @@ class PlainFormatter:
         if status.seconds is None:
             return ""
         if not (status.is_done or status.current or status.total):
-            return ""  # it has only begun; when it is done there is a line that says more
+            return ""  # only started: the line at its end says more
         key = (status.number, status.name)
-        told = self._told.get(key)
-        if told and not status.is_done:
-            share = (status.current - told.current) / status.total if status.total else 0.0
-            passed = status.seconds - (told.seconds or 0.0)
+        last = self._printed.get(key)
+        if last and not status.is_done:
+            share = (status.current - last.current) / status.total if status.total else 0.0
+            passed = status.seconds - (last.seconds or 0.0)
             if share < _STATUS_SHARE and passed < _STATUS_SECONDS:
                 return ""
-        if told and told.is_done and status.is_done:
+        if last and last.is_done and status.is_done:
             return ""
-        self._told[key] = status
+        self._printed[key] = status
         text = status.name
         if status.total:
             text += f" {_bytes(status.current)} / {_bytes(status.total)}"

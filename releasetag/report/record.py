@@ -1,61 +1,164 @@
-"""What happened in a publish, gathered for those who tell it at the end."""
+"""What happened in a publish or a promotion, as values for the formats."""
 
 import threading
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
 
-from releasetag.plan import Plan
-from releasetag.publish import Provenance
-from releasetag.reference import Reference
-from releasetag.tagging import TagResult
+from releasetag.errors import ReleasetagError
 
+# Types alone: a plan imports no registry's client.
 if TYPE_CHECKING:
     from releasetag.events import BuildEvent, PushEvent
+    from releasetag.plan import Plan
+    from releasetag.promote import PromotionPlan
+    from releasetag.publish import Provenance
+    from releasetag.reference import Reference
+    from releasetag.tagging import TagResult
+
+
+class Row(NamedTuple):
+    """A line of a table: what became of a tag or a reference, and why."""
+
+    decision: str
+    name: str
+    digest: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class PublishResult:
+    """What a publish came to, as far as it came.
+
+    Attributes:
+        plan: None if it failed before there was one.
+        build: None if there is no image.
+        items: what became of the references that were tried, in the order of the plan.
+        error: why it failed; None if it did not.
+    """
+
+    plan: "Plan | None"
+    build: "Provenance | None"
+    items: "tuple[TagResult, ...]"
+    seconds: float
+    error: ReleasetagError | None = None
+
+    def failed(self, error: ReleasetagError) -> "PublishResult":
+        """The same with an error, unless it has one already."""
+        return replace(self, error=self.error or error)
+
+    @property
+    def published(self) -> "tuple[Reference, ...]":
+        """The references that name this release's image now."""
+        digest = self.build.digest if self.build else ""
+        # Another run of the same version may have moved one to its own image meanwhile.
+        return _done(item for item in self.items if digest in {"", item.digest})
+
+    @property
+    def references(self) -> "tuple[Reference, ...]":
+        """The references that name the release, or after a dry run would name it."""
+        if self.plan is None:
+            return ()
+        settings = self.plan.settings
+        if self.error is None and (settings.dry_run or not settings.push):
+            return self.plan.references
+        return self.published
+
+    @property
+    def rows(self) -> list[Row]:
+        """What became of every reference, and the tags that were not to be pushed."""
+        if self.plan is None:
+            return []
+        tags = [Row(tag.action, tag.name, reason=tag.reason) for tag in self.plan.tags]
+        if self.plan.settings.dry_run and self.error is None:
+            return tags
+        became = {item.reference: item for item in self.items}
+        is_tagged = self.error is None and not self.plan.settings.push
+        rows = []
+        for reference in self.plan.references:
+            if item := became.get(reference):
+                why = item.reason or item.error
+                rows.append(Row(item.status, str(reference), item.digest, why))
+            else:
+                rows.append(Row("tagged" if is_tagged else "not done", str(reference)))
+        return rows + [row for row in tags if row.decision != "push"]
+
+
+@dataclass(frozen=True)
+class PromoteResult:
+    """What a promotion came to, as far as it came.
+
+    Attributes:
+        plan: what it was to do.
+        items: what became of the references that were tried; none in a dry run.
+        error: why it failed; None if it did not.
+    """
+
+    plan: "PromotionPlan"
+    items: "tuple[TagResult, ...]"
+    error: ReleasetagError | None = None
+
+    @property
+    def published(self) -> "tuple[Reference, ...]":
+        """The references that name the release now."""
+        return _done(self.items)
 
 
 @dataclass
 class Record:
-    """Keeps the last word on everything; a `releasetag.publish.Report`.
+    """Collect what a publish reports; a `releasetag.publish.Report` that prints nothing.
 
     Attributes:
-        plan, build: as far as the publish came.
-        published: by reference, in the order of the plan.
+        plan, build: None until they are reported.
     """
 
-    plan: Plan | None = None
-    build: Provenance | None = None
-    _published: dict[Reference, TagResult] = field(default_factory=dict)
+    plan: "Plan | None" = None
+    build: "Provenance | None" = None
+    _published: "dict[Reference, TagResult]" = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def planned(self, plan: Plan) -> None:
+    def planned(self, plan: "Plan") -> None:
         """Keep the plan."""
         self.plan = plan
 
-    def made(self, build: Provenance) -> None:
+    def made(self, build: "Provenance") -> None:
         """Keep where the image came from."""
         self.build = build
 
-    def published(self, item: TagResult) -> None:
-        """Keep what became of a reference."""
+    def published(self, item: "TagResult") -> None:
+        """Keep what became of a reference, in place of what was reported before."""
         with self._lock:
             self._published[item.reference] = item
 
+    def step(self, text: str, *, prints: bool = False) -> None:
+        """Keep nothing."""
+
+    def building(self, event: "BuildEvent") -> None:
+        """Keep nothing."""
+
+    def pushing(self, event: "PushEvent") -> None:
+        """Keep nothing."""
+
+    def warn(self, text: str) -> None:
+        """Keep nothing."""
+
     @property
-    def items(self) -> tuple[TagResult, ...]:
+    def items(self) -> "tuple[TagResult, ...]":
         """What became of every reference so far, in the order of the plan."""
         with self._lock:
             known = dict(self._published)
         order = self.plan.references if self.plan else ()
         return tuple(known[reference] for reference in order if reference in known)
 
-    def step(self, text: str, *, prints: bool = False) -> None:
-        """Nothing to keep."""
+    def result(self, seconds: float, error: ReleasetagError | None = None) -> PublishResult:
+        """Return what the publish came to.
 
-    def building(self, event: "BuildEvent") -> None:
-        """Nothing to keep."""
+        Args:
+            seconds: how long it took.
+            error: why it failed.
+        """
+        return PublishResult(self.plan, self.build, self.items, seconds, error)
 
-    def pushing(self, event: "PushEvent") -> None:
-        """Nothing to keep."""
 
-    def warn(self, text: str) -> None:
-        """Nothing to keep."""
+def _done(items: "Iterable[TagResult]") -> "tuple[Reference, ...]":
+    return tuple(item.reference for item in items if item.status in {"pushed", "unchanged"})

@@ -6,8 +6,10 @@ import pytest
 
 from tests.conftest import Run
 from tests.support.cli import no_engine
-from tests.support.run import Finished
-from tests.support.run import run_here as run_in_process
+from tests.support.in_process import run_here as run_in_process
+from tests.support.in_process import stop_time
+from tests.support.misbehaving import Clock
+from tests.support.run import Finished, clean_environ
 
 
 @pytest.fixture
@@ -17,7 +19,13 @@ def run_here(home: Path, tmp_path: Path) -> Run:
     def run(
         *args: str | Path, cwd: Path, env: dict[str, str] | None = None, stdin: str = ""
     ) -> Finished:
-        environ = no_engine(tmp_path) | (env or {})
-        return run_in_process(*args, cwd=cwd, home=home, env=environ, stdin=stdin)
+        environ = clean_environ(home) | no_engine(tmp_path) | (env or {})
+        return run_in_process(*args, cwd=cwd, environ=environ, stdin=stdin)
 
     return run
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the program in this process wait for no registry between two attempts."""
+    stop_time(monkeypatch, Clock())

@@ -1,4 +1,4 @@
-"""Whatever is wrong: its exit code, two lines, one JSON object; nothing built, nothing pushed."""
+"""Every error: its exit code, two lines, one JSON object; nothing built, nothing pushed."""
 
 import json
 import signal
@@ -47,7 +47,7 @@ USAGE = [
     ("plan -t -latest", "cannot give a tag"),
     ("plan -t a/b", "cannot give a tag"),
     (f"plan -t {LONG}-{{version}}-x", "characters"),
-    ("publish -i IMAGE -t latest", "no tag template is exact"),
+    ("publish -i IMAGE -t latest", "no tag template gives an exact tag"),
     # Values.
     ("plan --history all", "--history: 'all'", "auto, local, remote"),
     ("plan --remote nowhere", "no git remote 'nowhere'"),
@@ -65,7 +65,7 @@ USAGE = [
     ("publish -i IMAGE --secret id=a,env=MISSING", "variable of the secret 'a' is not set"),
     ("publish -i IMAGE --ssh a=missing.sock", "the SSH agent 'a'"),
     ("publish -i IMAGE --gate 'sign", "cannot be split into words", "close the quote"),
-    ("publish -i IMAGE --gate cosing", "the gate 'cosing' is no program", "in PATH"),
+    ("publish -i IMAGE --gate cosing", "gate command not found: 'cosing'", "in PATH"),
     ("publish -i IMAGE --context missing", "/missing' does not exist"),
     ("publish -i IMAGE -f Missing", "there is no Dockerfile at"),
     ("publish -i IMAGE --metadata-file missing/file", "missing/file cannot be written"),
@@ -103,12 +103,12 @@ def words(line: str, image: str) -> list[str]:
     return [command, "--json", "--quiet", *rest]
 
 
-@pytest.mark.parametrize(("line", "said"), [(line, said) for line, *said in USAGE])
+@pytest.mark.parametrize(("line", "expected"), [(line, expected) for line, *expected in USAGE])
 def test_a_bad_command_line_is_refused_before_anything_is_asked(
-    line: str, said: list[str], app: GitRepository, run_here: Run, image: str
+    line: str, expected: list[str], app: GitRepository, run_here: Run, image: str
 ) -> None:
     done = run_here(*words(line, image), cwd=app.path)
-    assert_refused(done, 2, "usage", *said)
+    assert_refused(done, 2, "usage", *expected)
 
 
 @pytest.mark.parametrize("line", PROCESSES)
@@ -192,7 +192,7 @@ def test_a_nul_character_in_the_file_is_refused(
     assert_refused(done, 2, "usage", f"releasetag.toml: {key} holds a NUL character")
 
 
-def test_what_is_told_of_a_value_is_printable(app: GitRepository, run_here: Run) -> None:
+def test_an_error_about_hostile_names_is_printable(app: GitRepository, run_here: Run) -> None:
     app.write({"releasetag.toml": '"\\u001b]0;title\\u0007\\u202eimages" = 1\n'})
     done = run_here("plan", "--json", "--quiet", cwd=app.path)
     assert_refused(done, 2, "usage", "unknown key")
@@ -309,12 +309,12 @@ class TestPublish:
         self.app, self.run_here, self.registry = app, run_here, registry
         self.image = f"{registry.address}/acme/app"
 
-    def refused(self, code: int, kind: str, *said: str, args: str = "") -> None:
+    def refused(self, code: int, kind: str, *expected: str, args: str = "") -> None:
         """A publish of the image, where no engine is, is refused so."""
         done = self.run_here(
             "publish", "-i", self.image, *args.split(), "--json", "--quiet", cwd=self.app.path
         )
-        assert_refused(done, code, kind, *said)
+        assert_refused(done, code, kind, *expected)
         assert writes(self.registry) == []
 
     def test_a_dirty_work_tree(self) -> None:
@@ -358,7 +358,7 @@ class TestPublish:
         assert_refused(done, 4, "conflict", "published already", "--overwrite")
         assert writes(self.registry) == before
 
-    def test_an_unreachable_registry(self, engine: Engine) -> None:
+    def test_an_unreachable_registry(self, engine: Engine, no_waiting: None) -> None:
         image = f"127.0.0.1:{free_port()}/acme/app"
         done = self.run_here(
             "publish", "-i", image, "--json", "--quiet", cwd=self.app.path, env=engine.environ
@@ -408,7 +408,7 @@ def test_a_wrong_password(
 
 @pytest.mark.parametrize("line", ["verify", "promote 1.2.3"])
 def test_an_unreachable_registry_needs_no_engine_to_say_so(
-    line: str, app: GitRepository, run_here: Run
+    line: str, app: GitRepository, run_here: Run, no_waiting: None
 ) -> None:
     image = f"127.0.0.1:{free_port()}/acme/app"
     done = run_here(*line.split(), "-i", image, "--json", "--quiet", cwd=app.path)
@@ -426,14 +426,14 @@ def test_an_unwritable_output_of_github_actions_is_reported(
 
 
 @pytest.mark.parametrize(
-    ("line", "said"), [("plan -i acme/app", []), ("plan -i Acme/App --json", ["error", "hint"])]
+    ("line", "expected"), [("plan -i acme/app", []), ("plan -i Acme/App --json", ["error", "hint"])]
 )
 def test_a_reader_that_has_seen_enough_is_no_error(
-    line: str, said: list[str], app: GitRepository, home: Path
+    line: str, expected: list[str], app: GitRepository, home: Path
 ) -> None:
     process = start_cli(*line.split(), cwd=app.path, home=home)
     assert process.stdout
     process.stdout.close()
     assert process.stderr
-    assert [line.partition(":")[0] for line in process.stderr] == said
+    assert [line.partition(":")[0] for line in process.stderr] == expected
     assert process.wait() == 128 + signal.SIGPIPE

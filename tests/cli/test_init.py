@@ -52,7 +52,7 @@ def test_no_file_is_written_over_or_beside_one_that_exists(
     assert (git_repository.path / there).read_text() == "mine\n"
 
 
-def test_a_directory_that_cannot_be_made_is_told_in_two_lines(
+def test_a_directory_that_cannot_be_made_is_two_lines(
     git_repository: GitRepository, run_here: Run
 ) -> None:
     git_repository.write({".github": "a file\n"})
@@ -70,7 +70,7 @@ def test_in_a_folder_the_files_go_to_the_top(git_repository: GitRepository, run_
     assert not list(inside.iterdir())
 
 
-def test_what_was_written_is_told_as_json(git_repository: GitRepository, run_here: Run) -> None:
+def test_the_written_files_are_listed_as_json(git_repository: GitRepository, run_here: Run) -> None:
     done = run_here("init", "--json", cwd=git_repository.path)
     assert done.json == {"schema": 1, "written": ["releasetag.toml", WORKFLOW]}
     assert all((git_repository.path / name).is_file() for name in done.json["written"])

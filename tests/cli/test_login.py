@@ -65,7 +65,7 @@ def test_a_wrong_password_is_not_stored(
 
 
 @pytest.mark.parametrize(
-    ("args", "stdin", "code", "said"),
+    ("args", "stdin", "code", "expected"),
     [
         (["--password-stdin"], "x", 2, "give one with --username"),
         (["-u", "alice", "--password-stdin"], "", 2, "the password is empty"),
@@ -73,12 +73,19 @@ def test_a_wrong_password_is_not_stored(
         (["-u", "alice", "--password-stdin"], "x", 8, "cannot be reached"),
     ],
 )
-def test_what_cannot_be_is_refused_in_two_lines(
-    args: list[str], stdin: str, code: int, said: str, run_here: Run, home: Path, tmp_path: Path
+def test_a_login_that_is_not_possible_is_two_lines(
+    args: list[str],
+    stdin: str,
+    code: int,
+    expected: str,
+    run_here: Run,
+    no_waiting: None,
+    home: Path,
+    tmp_path: Path,
 ) -> None:
     done = run_here("login", f"127.0.0.1:{free_port()}", *args, cwd=tmp_path, stdin=stdin)
     assert done.returncode == code, done
-    assert said in done.stderr
+    assert expected in done.stderr
     assert [line.partition(": ")[0] for line in done.stderr.splitlines()] == ["error", "hint"]
     assert stored(home) == {}
 
@@ -101,7 +108,7 @@ def test_a_password_in_place_of_a_registry_is_not_shown(run_here: Run, tmp_path:
     assert "hunter2" not in done.stdout + done.stderr
 
 
-def test_a_person_is_asked_and_the_password_is_not_shown(
+def test_on_a_terminal_the_password_is_asked_for_and_not_shown(
     start_registry: StartRegistry, home: Path, tmp_path: Path
 ) -> None:
     registry = start_registry(auth="htpasswd")
@@ -130,7 +137,7 @@ def test_a_person_is_asked_and_the_password_is_not_shown(
     assert list(stored(home)) == [registry.address]
 
 
-def test_what_counts_before_the_stored_is_told(
+def test_what_takes_precedence_over_the_stored_is_a_warning(
     start_registry: StartRegistry, run_here: Run, tmp_path: Path
 ) -> None:
     registry = start_registry(auth="htpasswd")

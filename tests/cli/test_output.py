@@ -29,7 +29,7 @@ def shell(
 
 @pytest.mark.parametrize("options", ["", "--json", "--help"])
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_full_disk_is_said_in_two_lines(
+def test_a_full_disk_is_two_lines(
     app: GitRepository, home: Path, options: str, unbuffered: str
 ) -> None:
     done = shell(f"plan {options} > /dev/full", app, home, PYTHONUNBUFFERED=unbuffered)

@@ -214,3 +214,13 @@ def test_an_interrupted_promotion_says_what_it_has_moved(
     assert told["error"]["kind"] == "interrupted"
     moved = [(each["reference"], each["status"]) for each in told["published"]]
     assert moved == [(f"{image}:2.0", "pushed")]
+
+
+def test_a_dry_run_can_be_set_in_the_environment(promote: Promote) -> None:
+    before = promote.tags()
+    done = promote.run(
+        "promote", "2.0.0", "-i", promote.image,
+        cwd=promote.app.path, env={"RELEASETAG_DRY_RUN": "true"},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "dry run: would promote 2.0.0")
+    assert promote.tags() == before

@@ -41,10 +41,10 @@ def test_the_table_is_the_result_and_everything_else_is_on_standard_error(
     )
     steps = [line for line in done.stderr.splitlines() if line and not line.startswith("#")]
     assert steps == [
-        "Looking at what the registries serve",
+        "Inspecting the registries",
         f"Building {app.path} with buildkit",
         "Pushing the exact tags",
-        "Reading the history again",
+        "Re-checking the history",
         "Moving the floating tags",
     ]
     assert "\x1b" not in done.stdout + done.stderr

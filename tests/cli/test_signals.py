@@ -1,4 +1,4 @@
-"""A signal is heard though the main thread is not the one that it comes to."""
+"""A signal ends the main thread's wait, whichever thread the system delivers it to."""
 
 import signal
 import subprocess
@@ -6,25 +6,28 @@ import sys
 
 import pytest
 
-# The main thread, which waits for bytes that do not come, takes no signals: so the other thread
-# gets them, as it may whenever there is one.
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT]
+
+# The main thread, which waits for bytes that do not come, blocks signals, so the system delivers
+# them to the other thread, as it may at any time.
 WAITS = """
 import signal, socket, threading
 from releasetag.cli.signals import Stopped, listen
 
 listen()
 threading.Thread(target=threading.Event().wait, daemon=True).start()
-signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+of_interest = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+signal.pthread_sigmask(signal.SIG_BLOCK, of_interest)
 mine, other = socket.socketpair()
 try:
     print("waits", flush=True)
     mine.recv(1)
 except Stopped as stop:
-    print("heard", stop.signal_number)
+    print("stopped", stop.signal_number)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_to_another_thread_ends_what_the_main_thread_waits_for(number: int) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", WAITS], stdout=subprocess.PIPE, text=True
@@ -33,7 +36,23 @@ def test_a_signal_to_another_thread_ends_what_the_main_thread_waits_for(number: 
         try:
             assert process.stdout.readline() == "waits\n"
             process.send_signal(number)
-            said, _ = process.communicate(timeout=30)
+            output, _ = process.communicate(timeout=30)
         finally:
             process.kill()
-    assert said == f"heard {int(number)}\n"
+    assert output == f"stopped {int(number)}\n"
+
+
+def test_a_closed_terminal_does_not_end_what_nohup_runs() -> None:
+    script = f"import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n{WAITS}"
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "waits\n"
+            process.send_signal(signal.SIGHUP)
+            process.send_signal(signal.SIGTERM)
+            output, _ = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert output == f"stopped {int(signal.SIGTERM)}\n"

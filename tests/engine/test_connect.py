@@ -1,4 +1,4 @@
-"""The engine is found at every kind of address, and what stands in the way is named."""
+"""The engine is found at every kind of address, and obstacles are named."""
 
 import contextlib
 import os
@@ -31,7 +31,7 @@ def use_as_default_sockets(addresses: list[str], monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(connect_module, "endpoints", lambda environ: found)
 
 
-def test_an_engine_says_what_it_is(engine: Engine) -> None:
+def test_an_engine_is_described(engine: Engine) -> None:
     found = connect(engine.environ)
     assert found.address == engine.host
     assert found.kind == "docker"
@@ -41,7 +41,7 @@ def test_an_engine_says_what_it_is(engine: Engine) -> None:
     assert found.url("/x").endswith(f"/v{found.api_version}/x")
 
 
-def test_the_first_socket_that_answers_serves(
+def test_the_first_socket_that_answers_is_used(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     addresses = [f"unix://{tmp_path}/docker.sock", engine.host, f"unix://{tmp_path}/other.sock"]
@@ -128,12 +128,12 @@ def test_an_engine_is_reached_through_ssh(engine: Engine, tmp_path: Path) -> Non
     ]
 
 
-def test_what_ssh_says_is_the_reason(tmp_path: Path) -> None:
+def test_the_message_of_ssh_is_the_reason(tmp_path: Path) -> None:
     (tmp_path / "ssh").write_text("#!/bin/sh\necho 'Host key verification failed.' >&2\nexit 255\n")
     (tmp_path / "ssh").chmod(0o755)
     with pytest.raises(EngineError, match="Host key verification failed") as caught:
         connect({"DOCKER_HOST": "ssh://engine.test", "PATH": str(tmp_path)})
-    assert "without asking" in caught.value.hint
+    assert "without a prompt" in caught.value.hint
 
 
 def test_without_ssh_the_reason_is_that(tmp_path: Path) -> None:
@@ -159,12 +159,12 @@ def nobody() -> Iterator[None]:
         os.seteuid(0)
 
 
-def test_a_missing_socket_is_said_to_be_missing(tmp_path: Path) -> None:
+def test_a_missing_socket_is_reported(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"docker\.sock \(from DOCKER_HOST\) does not exist"):
         connect({"DOCKER_HOST": f"unix://{tmp_path}/docker.sock"})
 
 
-def test_a_socket_that_is_not_ours_names_the_docker_group(tmp_path: Path) -> None:
+def test_a_socket_without_permission_names_the_docker_group(tmp_path: Path) -> None:
     path = tmp_path / "docker.sock"
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))
@@ -176,7 +176,7 @@ def test_a_socket_that_is_not_ours_names_the_docker_group(tmp_path: Path) -> Non
     assert "sudo" in caught.value.hint
 
 
-def test_a_socket_that_nobody_serves_refuses(tmp_path: Path) -> None:
+def test_a_socket_without_a_server_refuses(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "s"))
     with pytest.raises(EngineError, match="refuses the connection") as caught:
@@ -184,7 +184,7 @@ def test_a_socket_that_nobody_serves_refuses(tmp_path: Path) -> None:
     assert "start the engine" in caught.value.hint
 
 
-def test_an_engine_that_does_not_answer_is_given_up(
+def test_an_engine_that_does_not_answer_times_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connect_module, "PING_TIMEOUT", 0.1)

@@ -73,7 +73,7 @@ def test_docker_host_names_the_one_endpoint(host: str, address: str, tmp_path: P
         "tcp://h\0:1",
     ],
 )
-def test_an_address_that_cannot_be_dialled_is_refused_and_not_repeated(host: str) -> None:
+def test_an_address_that_is_invalid_is_refused_and_not_repeated(host: str) -> None:
     with pytest.raises(EngineError, match="DOCKER_HOST does not hold an address") as caught:
         endpoints({"DOCKER_HOST": host})
     assert "hunter2" not in str(caught.value)

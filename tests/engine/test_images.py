@@ -42,7 +42,7 @@ def push(
     credentials: Credentials | None,
     progress: Callable[[PushEvent], None],
 ) -> str:
-    """Push as it is, but without the time between two tries."""
+    """Push without the waits between two tries."""
     return images.push(docker, reference, credentials, progress, sleep=lambda _: None)
 
 
@@ -148,7 +148,7 @@ def test_a_tag_that_the_engine_does_not_have_cannot_be_pushed(
 
 
 def manifests_meet(faults: Iterator[Fault | None]) -> Decide:
-    """What happens to each PUT of a manifest. (Layers the engine itself tries again, slowly.)"""
+    """What happens to each PUT of a manifest. (The engine retries layers by itself, slowly.)"""
 
     def decide(index: int, method: str, path: str) -> Fault | None:
         return next(faults, None) if method == "PUT" and "/manifests/" in path else None
@@ -156,7 +156,7 @@ def manifests_meet(faults: Iterator[Fault | None]) -> Decide:
     return decide
 
 
-def test_a_failure_that_passes_is_tried_again(
+def test_a_transient_failure_is_retried(
     docker: Engine, image_id: str, registry: RegistryServer, start_proxy: StartProxy
 ) -> None:
     busy = [Answer(503), Answer(429, {"Retry-After": "1"}, b"toomanyrequests"), None]
@@ -165,12 +165,12 @@ def test_a_failure_that_passes_is_tried_again(
     events: list[PushEvent] = []
     digest = push(docker, reference, None, events.append)
     assert digest == registry.digest("app", "1")
-    if not has_containerd_store(docker):  # which tries again by itself
+    if not has_containerd_store(docker):  # which retries by itself, silently
         retried = [event for event in events if isinstance(event, PushRetried)]
         assert [event.reference for event in retried] == [str(reference)] * 2
 
 
-def test_after_five_tries_a_passing_failure_is_one(
+def test_a_transient_failure_is_an_error_after_five_tries(
     docker: Engine, image_id: str, registry: RegistryServer, start_proxy: StartProxy
 ) -> None:
     proxy = start_proxy(registry, manifests_meet(itertools.repeat(Answer(503))))
@@ -183,7 +183,42 @@ def test_after_five_tries_a_passing_failure_is_one(
     assert tries >= 5 if has_containerd_store(docker) else tries == 5
 
 
-def test_a_refusal_that_lasts_is_not_tried_again(
+def test_the_engines_own_retries_count(
+    docker: Engine, image_id: str, registry: RegistryServer, start_proxy: StartProxy
+) -> None:
+    """It retries a layer after five seconds; so there are three tries left for what fails then."""
+    layers = iter([Answer(500)])
+
+    def decide(_index: int, method: str, path: str) -> Fault | None:
+        if method == "POST":
+            return next(layers, None)
+        return Answer(503) if method == "PUT" and "/manifests/" in path else None
+
+    proxy = start_proxy(registry, decide)
+    reference = named(docker, image_id, f"{proxy.address}/app:1")
+    with pytest.raises(PushError, match="503"):
+        push(docker, reference, None, ignore)
+    tries = sum("PUT /v2/app/manifests/1" in each for each in proxy.requests)
+    assert tries >= 4 if has_containerd_store(docker) else tries == 4
+
+
+def test_retries_of_the_worst_layer_are_counted() -> None:
+    retries = images._EngineRetries()
+    countdown = [f"Retrying in {left} second{'s' if left > 1 else ''}" for left in (5, 4, 3, 2, 1)]
+    again = [f"Retrying in {left} seconds" for left in (10, 9, 8)]
+    for layer, status in [
+        ("a", "Preparing"),
+        *(("a", status) for status in countdown),
+        *(("b", status) for status in countdown),
+        ("a", "Pushing"),
+        *(("b", status) for status in again),
+        ("b", "Pushed"),
+    ]:
+        retries.read(LayerPushed("app:1", layer, status, 0, 0))
+    assert retries.count == 2
+
+
+def test_a_permanent_refusal_is_not_retried(
     docker: Engine, image_id: str, registry: RegistryServer, start_proxy: StartProxy
 ) -> None:
     body = b'{"errors": [{"code": "TAG_INVALID", "message": "tag 1 is immutable"}]}'

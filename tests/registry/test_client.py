@@ -166,7 +166,7 @@ def test_a_token_that_expires_before_the_upload_is_replaced(places: Places) -> N
     [
         ({"Retry-After": "7"}, [7, 2]),
         ({"Retry-After": "0"}, [0, 2]),
-        ({"Retry-After": "3600"}, [30]),
+        ({"Retry-After": "3600"}, []),
         (
             {
                 "Retry-After": "Wed, 21 Oct 2026 07:28:09 GMT",
@@ -187,8 +187,8 @@ def test_the_wait_that_a_registry_asks_for_is_kept_within_the_budget(
     network = httpx.MockTransport(lambda _: next(rest, httpx.Response(200, json={"tags": ["1"]})))
     waited = Waits()
     with open_registries(transport=network, sleep=waited) as registries:
-        if waits == [30]:
-            with pytest.raises(PushError):
+        if not waits:
+            with pytest.raises(PushError, match=r"429 .*; it asks to wait \d+ s"):
                 registries.tags(Repository("registry.example.com", "app"))
         else:
             assert registries.tags(Repository("registry.example.com", "app")) == ["1"]

@@ -1,35 +1,38 @@
-"""What a person sees: whole, aligned, and never more than text."""
+"""Results as tables: whole, aligned, and never more than text."""
 
 import io
 import re
 import sys
 import unicodedata
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from releasetag.errors import BuildError, PushError
+from releasetag.errors import BuildError, ConflictError, PushError
+from releasetag.promote import PromotionPlan
 from releasetag.publish import Provenance
-from releasetag.reference import parse_repository
-from releasetag.report.console import (
-    PlainConsole,
-    people_console,
-    print_dry_run,
-    print_error,
-    print_plan,
-    print_publish,
-    print_references,
-    print_rows,
-    print_verified,
-    print_warning,
-)
-from releasetag.report.progress import ConsoleReport
+from releasetag.reference import parse_reference, parse_repository
+from releasetag.report.console import PlainConsole, Tables, open_console, print_line
+from releasetag.report.messages import Messages
+from releasetag.report.record import PromoteResult, PublishResult, Record
 from releasetag.tagging import TagResult
 from releasetag.verify import VerifiedRepository, VerifiedTag
-from tests.support.records import BUILD, DIGEST, HOSTILE, Clock, log, plan, record, terminal, text
+from tests.support.records import (
+    BUILD,
+    DIGEST,
+    HOSTILE,
+    MANIFEST,
+    log,
+    plan,
+    promotion,
+    result,
+    terminal,
+)
 
 LONG = "a reason that goes on and on " * 6
+OTHER = f"sha256:{'3' * 64}"
 
 
 def assert_harmless(printed: str) -> None:
@@ -40,10 +43,13 @@ def assert_harmless(printed: str) -> None:
     assert not re.search(r"^\s*::", printed, re.MULTILINE), printed
 
 
+def kept(reason: str, repository: str = "acme/app") -> PublishResult:
+    """A publish with a row that has a reason."""
+    return result(BUILD, "kept", reason=reason, images=(repository,), tags=("{version}", "latest"))
+
+
 def test_a_plan() -> None:
-    console = log()
-    print_plan(console, plan(images=("acme/app", "ghcr.io/acme/app")))
-    assert text(console) == (
+    assert Tables(log()).format_plan(plan(images=("acme/app", "ghcr.io/acme/app"))) == (
         "v1.9.1 at 74f735e: version 1.9.1, 3 releases known (remote)\n"
         "\n"
         "  push  1.9.1   names this version\n"
@@ -56,16 +62,15 @@ def test_a_plan() -> None:
 
 
 def test_a_plan_for_no_repository_yet() -> None:
-    console = log()
-    print_plan(console, plan("v1.0.0", history=("v1.0.0",), images=(), source="local"))
-    assert text(console).splitlines()[0].endswith("1 release known (local)")
-    assert " to " not in text(console)
+    first = plan("v1.0.0", history=("v1.0.0",), images=(), source="local")
+    shown = Tables(log()).format_plan(first)
+    assert shown.splitlines()[0].endswith("1 release known (local)")
+    assert " to " not in shown
 
 
 def test_a_publish() -> None:
-    console = log()
-    print_publish(console, record(BUILD, "pushed", "failed", error="denied"))
-    assert text(console) == (
+    shown = result(BUILD, "pushed", "failed", error="denied", failure=PushError("m", "h"))
+    assert Tables(log()).format_publish(shown) == (
         f"v1.9.1 published as {DIGEST}\n"
         "  pushed  acme/app:1.9.1\n"
         "  failed  acme/app:1.9  denied\n"
@@ -73,23 +78,31 @@ def test_a_publish() -> None:
     )
 
 
-def test_a_publish_that_pushes_nothing_lists_what_it_tagged() -> None:
-    console = log()
+def test_a_publish_that_failed_lists_what_was_not_done() -> None:
     made = Provenance("buildkit", reused=False, seconds=1.0, image_id=DIGEST)
-    told = record(made, push=False)
-    print_publish(console, told)
-    assert text(console).splitlines()[:3] == [
+    shown = result(made, "pushed", failure=PushError("m", "h"))
+    assert Tables(log()).format_publish(shown).splitlines()[:3] == [
+        f"v1.9.1 built as {DIGEST}",
+        "  pushed    acme/app:1.9.1",
+        "  not done  acme/app:1.9",
+    ]
+
+
+def test_a_publish_that_failed_before_its_plan_has_no_table() -> None:
+    assert Tables(log()).format_publish(Record().result(1.0, PushError("m", "h"))) == ""
+
+
+def test_a_publish_that_pushes_nothing_lists_what_it_tagged() -> None:
+    made = Provenance("buildkit", reused=False, seconds=1.0, image_id=DIGEST)
+    assert Tables(log()).format_publish(result(made, push=False)).splitlines()[:3] == [
         f"v1.9.1 built as {DIGEST}",
         "  tagged  acme/app:1.9.1",
         "  tagged  acme/app:1.9",
     ]
-    quiet = log()
-    print_references(quiet, told)
-    assert text(quiet) == "acme/app:1.9.1\nacme/app:1.9\n"
 
 
 @pytest.mark.parametrize(
-    ("settings", "build", "said"),
+    ("settings", "build", "headline"),
     [
         ({}, Provenance("buildkit", False, 0.0, ""), "dry run: would build with buildkit"),
         (
@@ -110,15 +123,16 @@ def test_a_publish_that_pushes_nothing_lists_what_it_tagged() -> None:
     ],
 )
 def test_a_dry_run_says_what_it_would_do(
-    settings: dict[str, str], build: Provenance, said: str
+    settings: dict[str, Any], build: Provenance, headline: str
 ) -> None:
-    console = log()
-    told = record(build, dry_run=True, **settings)
-    print_dry_run(console, told)
-    assert text(console).splitlines()[0] == said
-    quiet = log()
-    print_references(quiet, told)
-    assert text(quiet) == ""
+    shown = Tables(log()).format_publish(result(build, dry_run=True, **settings))
+    assert shown == (
+        f"{headline}\n"
+        "  push  1.9.1   names this version\n"
+        "  push  1.9     highest stable release of 1.9\n"
+        "  keep  latest  stays at 2.0.1, which is higher\n"
+        "  to acme/app\n"
+    )
 
 
 def test_verified_repositories() -> None:
@@ -126,146 +140,128 @@ def test_verified_repositories() -> None:
         VerifiedTag("latest", "2.0.1", "1.9.1", "drift"),
         VerifiedTag("2.0", "2.0.1", None, "missing"),
         VerifiedTag("1.9", "1.9.1", "1.9.1", "ok"),
+        VerifiedTag("1.8.0", "1.8.0", "1.8.0", "broken", "a blob is gone", DIGEST),
         VerifiedTag("1.9.0", "1.9.0", None, "unpublished"),
     )
     verified = [
         VerifiedRepository(parse_repository("acme/app"), tags),
         VerifiedRepository(parse_repository("acme/new"), ()),
     ]
-    console, quiet = log(), log()
-    print_verified(console, verified, quiet=False)
-    print_verified(quiet, verified, quiet=True)
-    assert text(console) == (
+    assert Tables(log()).format_verify(verified) == (
         "acme/app\n"
         "  drift        latest  names 1.9.1 and should name 2.0.1\n"
-        "  missing      2.0     is not there and should name 2.0.1\n"
+        "  missing      2.0     is missing and should name 2.0.1\n"
         "  ok           1.9     names 1.9.1\n"
+        "  broken       1.8.0   a blob is gone\n"
         "  unpublished  1.9.0   the image of 1.9.0 was never pushed\n"
         "acme/new\n"
         "  no release is known\n"
     )
-    assert text(quiet) == (
-        "acme/app\n"
-        "  drift    latest  names 1.9.1 and should name 2.0.1\n"
-        "  missing  2.0     is not there and should name 2.0.1\n"
+
+
+def moves() -> PromotionPlan:
+    """Tags that name nothing, another version, what nobody knows, and the release already."""
+    return promotion(
+        ("new", "", ""),
+        ("stable", "1.9.0", OTHER),
+        ("edge", "", OTHER),
+        ("latest", "1.9.1", MANIFEST.digest),
+    )
+
+
+def test_a_promotion_s_dry_run() -> None:
+    assert Tables(log()).format_promote(PromoteResult(moves(), ())) == (
+        "dry run: would promote 1.9.1\n"
+        "  push       acme/app:new     is missing\n"
+        "  push       acme/app:stable  names 1.9.0 now\n"
+        f"  push       acme/app:edge    names {OTHER} now\n"
+        "  unchanged  acme/app:latest  names 1.9.1\n"
+    )
+
+
+def test_a_promotion_that_failed_lists_what_was_not_done() -> None:
+    first, second, *_ = (each.reference for each in moves().moves)
+    items = (
+        TagResult(first, DIGEST, "pushed"),
+        TagResult(second, OTHER, "failed", error="denied"),
+    )
+    shown = PromoteResult(moves(), items, ConflictError("m", "h"))
+    assert Tables(log()).format_promote(shown) == (
+        "promote 1.9.1\n"
+        "  pushed    acme/app:new\n"
+        "  failed    acme/app:stable  denied\n"
+        "  not done  acme/app:edge\n"
+        "  not done  acme/app:latest\n"
     )
 
 
 @pytest.mark.parametrize("width", [50, 80, 120])
 def test_a_table_on_a_terminal_folds_its_reasons_and_loses_none(width: int) -> None:
-    console = terminal(width)
-    print_rows(console, [("kept", "acme/app:1.9", LONG), ("push", "latest", "short")])
-    lines = text(console).splitlines()
-    assert all(cell_len(line) <= width for line in lines), lines
+    shown = Tables(terminal(width)).format_publish(kept(LONG))
+    lines = shown.splitlines()
+    assert all(cell_len(line) <= width for line in lines if DIGEST not in line), lines
     assert all(line == line.rstrip() for line in lines)
-    assert " ".join(text(console).split()).startswith(f"kept acme/app:1.9 {LONG.strip()} push")
-    assert lines[-1] == "  push  latest        short"
+    assert f"kept acme/app:1.9.1 {LONG.strip()} " in " ".join(shown.split())
 
 
 def test_a_reason_stands_below_a_name_that_leaves_no_room() -> None:
-    console = terminal(50)
-    print_rows(console, [("kept", "registry.example.com/acme/application:1.9", "names 1.9.2 " * 4)])
-    first, second, *_ = text(console).splitlines()
-    assert first == "  kept  registry.example.com/acme/application:1.9"
-    assert second == "          names 1.9.2 names 1.9.2 names 1.9.2"
+    name = "registry.example.com/acme/application"
+    lines = Tables(terminal(50)).format_publish(kept("names 1.9.2 " * 4, name)).splitlines()
+    start = lines.index(f"  kept  {name}:1.9.1")
+    assert lines[start + 1] == "          names 1.9.2 names 1.9.2 names 1.9.2"
+
+
+def test_a_digest_stands_below_where_the_line_has_no_room() -> None:
+    lines = Tables(terminal(80)).format_publish(result(BUILD, "pushed")).splitlines()
+    assert lines[:2] == ["v1.9.1 published as", f"  {DIGEST}"]
 
 
 def test_a_table_in_a_log_has_a_line_a_row_however_long() -> None:
-    console = log(50)
-    print_rows(console, [("kept", "acme/app:1.9", LONG), ("push", "latest", "")])
-    assert len(text(console).splitlines()) == 2
+    lines = Tables(log(50)).format_publish(kept(LONG)).splitlines()
+    assert len([line for line in lines if LONG.strip() in line]) == 1
 
 
 def test_no_line_ends_in_spaces() -> None:
-    console = log()
-    print_plan(console, plan())
-    print_publish(console, record(BUILD, "pushed", "pushed"))
-    assert not re.search(r" $", text(console), re.MULTILINE)
-
-
-def test_an_error_is_two_lines_however_long() -> None:
-    console = log(40)
-    print_error(console, PushError(f"m {LONG}", f"h {LONG}"))
-    first, second = text(console).splitlines()
-    assert first == f"error: m {LONG}".strip()
-    assert second == f"hint: h {LONG}".strip()
-
-
-def test_a_failed_build_tells_the_end_of_its_log_unless_it_stands_above() -> None:
-    error = BuildError("failed", "see", ("one", "two"))
-    console, below = log(), log()
-    print_error(console, error)
-    print_error(below, error, with_log=False)
-    assert text(console) == "  | one\n  | two\nerror: failed\nhint: see\n"
-    assert text(below) == "error: failed\nhint: see\n"
+    tables = Tables(log())
+    shown = tables.format_plan(plan()) + tables.format_publish(result(BUILD, "pushed", "pushed"))
+    assert not re.search(r" $", shown, re.MULTILINE)
 
 
 @pytest.mark.parametrize("make", [log, terminal])
-def test_what_others_say_is_shown_as_text_alone(make: type[Console]) -> None:
-    console: Console = make()
-    print_error(console, PushError(HOSTILE, HOSTILE))
-    print_warning(console, HOSTILE)
-    print_rows(console, [("failed", "acme/app:1", HOSTILE)])
-    print_publish(console, record(BUILD, "kept", "failed", reason=HOSTILE, error=HOSTILE))
+def test_text_from_elsewhere_is_shown_as_text_alone(make: type[Console]) -> None:
+    tables = Tables(make())
     tag = VerifiedTag("latest", "1.0.0", HOSTILE, "drift")
-    print_verified(console, [VerifiedRepository(parse_repository("acme/app"), (tag,))], quiet=False)
-    assert_harmless(text(console))
-    # Markup is no markup, and nobody's words are swallowed.
-    assert text(console).count("[bold]markup[/bold] :smile:") >= 5
-
-
-def test_a_report_shows_what_others_say_as_text_alone() -> None:
-    console = log()
-    report = ConsoleReport(console, {}, Clock(), tables=False)
-    told = plan()
-    report.planned(told)
-    report.step(f"Building {HOSTILE}")
-    report.warn(HOSTILE)
-    report.published(TagResult(told.references[0], "", "failed", error=HOSTILE))
-    assert_harmless(text(console))
-
-
-def test_references_have_lines_of_their_own_where_no_table_comes() -> None:
-    for tables, expected in ((False, "pushed    acme/app:1.9.1\n"), (True, "")):
-        console = log()
-        report = ConsoleReport(console, {}, Clock(), tables=tables)
-        told = plan()
-        report.planned(told)
-        report.published(TagResult(told.references[0], DIGEST, "pushed"))
-        report.published(TagResult(told.references[0], DIGEST, "pushed"))
-        assert text(console) == expected
-
-
-def test_a_quiet_report_warns_and_says_no_more() -> None:
-    console = log()
-    report = ConsoleReport(console, {}, Clock(), quiet=True)
-    report.step("Building")
-    report.warn("careful")
-    report.end()
-    assert text(console) == "warning: careful\n"
+    failed = TagResult(parse_reference("acme/app:new"), "", "failed", error=HOSTILE)
+    shown = [
+        tables.format_publish(result(BUILD, "kept", "failed", reason=HOSTILE, error=HOSTILE)),
+        tables.format_verify([VerifiedRepository(parse_repository("acme/app"), (tag,))]),
+        tables.format_promote(PromoteResult(moves(), (failed,))),
+    ]
+    for each in shown:
+        assert_harmless(each)
+        # Markup is no markup, and no text is lost.
+        assert "[bold]markup[/bold] :smile:" in " ".join(each.split())
 
 
 @pytest.mark.parametrize(
-    ("environ", "codes"),
+    ("environ", "has_colours"),
     [
-        ({"TERM": "xterm"}, r"\x1b\[[0-9;]*3[0-9][0-9;]*m"),
-        ({"TERM": "xterm", "NO_COLOR": "1"}, None),
-        ({"TERM": "dumb"}, None),
+        ({"TERM": "xterm"}, True),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, False),
+        ({"TERM": "dumb"}, False),
     ],
 )
 def test_colours_are_left_out_where_nobody_wants_them(
-    environ: dict[str, str], codes: str | None, monkeypatch: pytest.MonkeyPatch
+    environ: dict[str, str], has_colours: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("NO_COLOR", "COLORTERM", "TTY_COMPATIBLE"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {"FORCE_COLOR": "1", **environ}.items():
         monkeypatch.setenv(name, value)
-    console = people_console(stderr=False)
+    console = open_console(stderr=False)
     assert isinstance(console, Console)
-    with console.capture() as captured:
-        print_rows(console, [("push", "latest", "why")])
-    found = re.search(r"\x1b\[[0-9;]*3[0-9][0-9;]*m", captured.get())
-    assert bool(found) is (codes is not None)
+    shown = Tables(console).format_plan(plan())
+    assert bool(re.search(r"\x1b\[[0-9;]*3[0-9][0-9;]*m", shown)) is has_colours
 
 
 def test_a_log_has_the_same_lines_as_rich_would_print(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,12 +269,24 @@ def test_a_log_has_the_same_lines_as_rich_would_print(monkeypatch: pytest.Monkey
         monkeypatch.delenv(name, raising=False)
     file = io.StringIO()
     monkeypatch.setattr(sys, "stdout", file)
-    plain, rich = people_console(stderr=False), log()
+    plain, rich = open_console(stderr=False), log()
     assert isinstance(plain, PlainConsole)
+    tags = (
+        VerifiedTag("漢字", "1.0.0", HOSTILE, "drift"),
+        VerifiedTag("1", "1.0.0", "1.0.0", "ok"),
+    )
     for console in (plain, rich):
-        print_plan(console, plan())
-        print_publish(console, record(BUILD, "pushed", "failed", error="denied " * 40))
-        print_rows(console, [("push", "漢字", HOSTILE), ("keep", "latest", LONG)])
-        print_error(console, BuildError(HOSTILE, "a hint", log=("a line", HOSTILE)))
-        print_warning(console, HOSTILE)
-    assert file.getvalue() == text(rich)
+        tables = Tables(console)
+        for text in (
+            tables.format_plan(plan()),
+            tables.format_publish(kept(LONG)),
+            tables.format_publish(result(BUILD, "failed", error=HOSTILE)),
+            tables.format_verify([VerifiedRepository(parse_repository("acme/app"), tags)]),
+            tables.format_promote(PromoteResult(moves(), ())),
+        ):
+            console.file.write(text)
+        Messages({}, console).error(BuildError(HOSTILE, "a hint", log=("a line", HOSTILE)))
+        Messages({}, console).warning(HOSTILE)
+        print_line(console, ("a line", "bold"))
+    assert isinstance(rich.file, io.StringIO)
+    assert file.getvalue() == rich.file.getvalue()

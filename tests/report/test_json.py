@@ -1,27 +1,24 @@
-"""The JSON is exactly what DESIGN promises: names, types, order, and nothing that is not told."""
+"""The JSON is exactly what DESIGN promises: names, types, order, and nothing that is not known."""
 
 import json
+from typing import Any
 
 import pytest
 
-from releasetag.errors import ConflictError
-from releasetag.policy import TagPolicy
-from releasetag.promote import Promotion, PromotionPlan
-from releasetag.reference import parse_reference, parse_repository
-from releasetag.registry import Manifest
+from releasetag.errors import ConflictError, PushError
+from releasetag.publish import Provenance
+from releasetag.reference import parse_repository
 from releasetag.report.json import (
-    dumps,
-    error_object,
-    plan_object,
-    promote_object,
-    publish_object,
-    verify_object,
+    format_object,
+    format_plan,
+    format_promote,
+    format_publish,
+    format_verify,
 )
-from releasetag.report.record import Record
+from releasetag.report.record import PromoteResult, Record
 from releasetag.tagging import TagResult
-from releasetag.template import parse_template
 from releasetag.verify import VerifiedRepository, VerifiedTag
-from tests.support.records import BUILD, DIGEST, IMAGE_ID, REVISION, plan, record, release
+from tests.support.records import BUILD, DIGEST, IMAGE_ID, REVISION, plan, promotion, result
 
 PLAN = {
     "schema": 1,
@@ -59,17 +56,31 @@ PLAN = {
 }
 
 
+ERROR = {
+    "code": 4,
+    "kind": "conflict",
+    "message": "what is wrong",
+    "hint": "what to do",
+}
+FAILURE = ConflictError("what is wrong", "what to do")
+
+
+def read(text: str) -> Any:
+    """One JSON object, with keys in their order."""
+    assert text.endswith("}\n")
+    return json.loads(text)
+
+
 def test_a_plan() -> None:
-    told = plan_object(plan())
-    assert told == PLAN
-    assert list(told) == list(PLAN)
-    assert json.loads(dumps(told)) == PLAN
+    shown = read(format_plan(plan()))
+    assert shown == PLAN
+    assert list(shown) == list(PLAN)
 
 
 def test_a_prerelease_lists_what_it_skips_by_its_template_if_it_has_no_name() -> None:
-    told = plan_object(plan("v2.0.0-rc.1", tags=("{version}", "{channel}", "x{channel}")))
-    assert told["prerelease"] is True
-    stable = plan_object(plan(tags=("{version}", "{channel}")))
+    shown = read(format_plan(plan("v2.0.0-rc.1", tags=("{version}", "{channel}", "x{channel}"))))
+    assert shown["prerelease"] is True
+    stable = read(format_plan(plan(tags=("{version}", "{channel}"))))
     assert stable["tags"][1] == {
         "name": "{channel}",
         "template": "{channel}",
@@ -80,8 +91,8 @@ def test_a_prerelease_lists_what_it_skips_by_its_template_if_it_has_no_name() ->
 
 
 def test_a_publish_is_its_plan_and_what_became_of_it() -> None:
-    told = publish_object(record(BUILD, "pushed", "unchanged"), 15.12345)
-    assert told == PLAN | {
+    shown = read(format_publish(result(BUILD, "pushed", "unchanged")))
+    expected = PLAN | {
         "image_id": IMAGE_ID,
         "digest": DIGEST,
         "build": {"builder": "buildkit", "reused": False, "seconds": 12.346},
@@ -91,13 +102,18 @@ def test_a_publish_is_its_plan_and_what_became_of_it() -> None:
         ],
         "seconds": 15.123,
     }
+    assert shown == expected
+    assert list(shown) == list(expected)
 
 
-def test_a_kept_reference_says_why_and_a_failed_one_what_went_wrong() -> None:
-    told = publish_object(
-        record(BUILD, "kept", "failed", reason="names 1.9.2", error="denied"), 1.0
+def test_a_reference_that_was_kept_or_failed_says_why() -> None:
+    made = Provenance("buildkit", reused=True, seconds=0.0, image_id="")
+    shown = read(
+        format_publish(result(made, "kept", "failed", reason="names 1.9.2", error="denied"))
     )
-    assert told["published"] == [
+    assert shown["image_id"] is shown["digest"] is None
+    assert shown["build"] == {"builder": "buildkit", "reused": True, "seconds": 0.0}
+    assert shown["published"] == [
         {
             "reference": "acme/app:1.9.1",
             "digest": DIGEST,
@@ -108,14 +124,42 @@ def test_a_kept_reference_says_why_and_a_failed_one_what_went_wrong() -> None:
     ]
 
 
-def test_a_publish_that_came_to_nothing_has_all_names_but_those_of_the_plan() -> None:
-    assert publish_object(Record(), 0.5) == {
+@pytest.mark.parametrize(
+    ("made", "statuses", "settings", "references"),
+    [
+        (BUILD, ("pushed", "failed"), {}, ["acme/app:1.9.1"]),
+        (None, (), {}, []),
+        (BUILD, (), {"dry_run": True}, []),
+    ],
+    ids=["push", "build", "dry run"],
+)
+def test_a_failed_publish_has_the_references_that_are(
+    made: Provenance | None,
+    statuses: tuple[str, ...],
+    settings: dict[str, bool],
+    references: list[str],
+) -> None:
+    shown = read(format_publish(result(made, *statuses, failure=FAILURE, **settings)))
+    assert shown["references"] == references
+    assert shown["tags"] == PLAN["tags"]
+    assert shown["error"] == ERROR
+    assert list(shown)[-1] == "error"
+
+
+def test_a_dry_run_has_the_references_of_its_plan() -> None:
+    shown = read(format_publish(result(BUILD, dry_run=True)))
+    assert shown["references"] == PLAN["references"]
+
+
+def test_a_publish_without_a_plan_has_all_keys_but_those_of_the_plan() -> None:
+    assert read(format_publish(Record().result(0.5, FAILURE))) == {
         "schema": 1,
         "image_id": None,
         "digest": None,
         "build": None,
         "published": [],
         "seconds": 0.5,
+        "error": ERROR,
     }
 
 
@@ -125,8 +169,8 @@ def test_a_publish_that_came_to_nothing_has_all_names_but_those_of_the_plan() ->
 )
 def test_a_verified_repository(status: str, actual: str | None) -> None:
     tag = VerifiedTag("1.9", "1.9.1", actual, status)  # type: ignore[arg-type] # one of its words
-    told = verify_object([VerifiedRepository(parse_repository("acme/app"), (tag,))])
-    assert told == {
+    repository = VerifiedRepository(parse_repository("acme/app"), (tag,))
+    assert read(format_verify([repository])) == {
         "schema": 1,
         "repositories": [
             {
@@ -139,34 +183,32 @@ def test_a_verified_repository(status: str, actual: str | None) -> None:
 
 def test_what_is_wrong_with_a_verified_tag_has_a_reason() -> None:
     tag = VerifiedTag("1.9.1", "1.9.1", DIGEST, "broken", "a blob is gone", DIGEST)
-    told = verify_object([VerifiedRepository(parse_repository("acme/app"), (tag,))])
-    assert told["repositories"][0]["tags"][0]["reason"] == "a blob is gone"
+    shown = read(format_verify([VerifiedRepository(parse_repository("acme/app"), (tag,))]))
+    assert shown["repositories"][0]["tags"][0]["reason"] == "a blob is gone"
 
 
 def test_a_promotion() -> None:
-    reference = parse_reference("acme/app:latest")
-    manifest = Manifest("application/vnd.oci.image.index.v1+json", b"{}")
-    move = Promotion(reference, "", None, moves_down=False)
-    policy = TagPolicy((parse_template("latest"),))
-    planned = PromotionPlan(release("v1.9.1"), policy, manifest, (), (move,))
-    told = promote_object(planned, [TagResult(reference, DIGEST, "pushed")])
-    assert told == {
+    planned = promotion(("stable", "", ""), ("latest", "", ""))
+    done = (TagResult(planned.moves[0].reference, DIGEST, "pushed"),)
+    pushed = {"reference": "acme/app:stable", "digest": DIGEST, "status": "pushed"}
+    dry_run = {
         "schema": 1,
         "version": "1.9.1",
-        "references": ["acme/app:latest"],
-        "published": [{"reference": "acme/app:latest", "digest": DIGEST, "status": "pushed"}],
+        "references": ["acme/app:stable", "acme/app:latest"],
+        "published": [],
     }
-    assert promote_object(planned, [])["published"] == []
+    assert read(format_promote(PromoteResult(planned, ()))) == dry_run
+    failed = PromoteResult(planned, done, FAILURE)
+    assert read(format_promote(failed)) == dry_run | {
+        "references": ["acme/app:stable"],
+        "published": [pushed],
+        "error": ERROR,
+    }
 
 
-def test_an_error() -> None:
-    assert error_object(ConflictError("what is wrong", "what to do")) == {
-        "code": 4,
-        "kind": "conflict",
-        "message": "what is wrong",
-        "hint": "what to do",
-    }
+def test_an_error_of_any_command() -> None:
+    assert read(format_object({}, FAILURE)) == {"schema": 1, "error": ERROR}
 
 
 def test_whatever_the_terminal_is_the_text_is_ascii() -> None:
-    assert dumps({"message": "größer \u202e"}).isascii()
+    assert format_object({"name": "größer"}, PushError("größer \u202e", "")).isascii()

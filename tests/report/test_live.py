@@ -1,4 +1,4 @@
-"""Live steps on a terminal: what stays, what is drawn, and no end of it."""
+"""The live view on a terminal: what stays, what is drawn, and that it ends."""
 
 import re
 import threading
@@ -19,8 +19,7 @@ from releasetag.events import (
     StepWarning,
 )
 from releasetag.report.live import LOG_LINES, LiveView
-from releasetag.report.progress import ConsoleReport
-from tests.support.records import Clock, log, terminal, text
+from tests.support.records import Clock, terminal, text
 
 
 def stays(*events: BuildEvent, width: int = 80, at_once: bool = False) -> list[str]:
@@ -30,9 +29,9 @@ def stays(*events: BuildEvent, width: int = 80, at_once: bool = False) -> list[s
     lines: list[str] = []
     # What is printed for good; the drawing in between is another matter, see `drawn`.
     for event in events:
-        lines += [line.plain for line in view._take_up(event)]
+        lines += [line.plain for line in view._handle(event)]
         clock.now += 0.001 if at_once else 10.0
-    lines += [line.plain for line in view._settle(after=0.0)]
+    lines += [line.plain for line in view._completed(after=0.0)]
     return "\n".join(lines).splitlines()
 
 
@@ -53,7 +52,7 @@ def drawn(
     return text(picture).splitlines()
 
 
-def test_a_step_that_is_done_is_one_line_with_its_time() -> None:
+def test_a_completed_step_is_one_line_with_its_time() -> None:
     assert stays(
         StepStarted(1, "[1/3] FROM scratch"),
         StepCached(1),
@@ -66,7 +65,7 @@ def test_a_step_that_is_done_is_one_line_with_its_time() -> None:
     ]
 
 
-def test_of_a_step_that_fails_everything_stays() -> None:
+def test_all_output_of_a_failed_step_stays() -> None:
     assert stays(
         StepStarted(1, "[1/2] RUN make"),
         StepStarted(2, "[2/2] RUN sleep"),
@@ -82,7 +81,7 @@ def test_of_a_step_that_fails_everything_stays() -> None:
     ]
 
 
-def test_a_step_that_was_told_as_done_can_still_fail_with_all_it_printed() -> None:
+def test_a_step_that_was_reported_as_completed_can_still_fail_with_all_its_output() -> None:
     start, printed = StepStarted(1, "RUN make"), StepLog(1, 0.1, "broken")
     assert stays(start, printed, StepDone(1, 1.0), StepFailed(1, "no"), at_once=True) == [
         "  failed  RUN make",
@@ -90,7 +89,7 @@ def test_a_step_that_was_told_as_done_can_still_fail_with_all_it_printed() -> No
     ]
 
 
-def test_a_failed_step_that_printed_too_much_says_so() -> None:
+def test_of_too_much_output_the_end_stays() -> None:
     lines = stays(
         StepStarted(1, "RUN yes"),
         *(StepLog(1, 0.1, str(n)) for n in range(LOG_LINES + 7)),
@@ -110,16 +109,16 @@ def test_warnings_stay() -> None:
     ]
 
 
-def test_a_step_that_is_told_as_done_twice_is_one_line() -> None:
+def test_a_step_that_is_reported_as_completed_twice_is_one_line() -> None:
     assert len(stays(StepStarted(1, "x"), StepDone(1, 0.1), StepDone(1, 0.1))) == 1
 
 
-def test_a_step_that_runs_again_is_told_again() -> None:
+def test_a_step_that_runs_again_has_another_line() -> None:
     again = stays(StepStarted(1, "x"), StepDone(1, 0.0), StepLog(1, 1.0, "more"), StepDone(1, 2.0))
     assert again == ["    0.0s  x", "    2.0s  x"]
 
 
-def test_a_step_that_is_told_as_done_before_it_began_is_one_line() -> None:
+def test_a_step_that_is_reported_as_completed_before_it_starts_is_one_line() -> None:
     lines = stays(
         StepStarted(1, "load build context"),
         StepDone(1, 0.0),
@@ -246,19 +245,3 @@ def test_a_push_that_goes_on_after_the_end_is_not_drawn() -> None:
     view.close()
     view.pushing(LayerPushed("acme/app:1", "a", "Pushing", 1, 2))
     assert text(console) == "", "the cursor would stay hidden"
-
-
-@pytest.mark.parametrize("options", [{"quiet": True}, {"verbose": True}])
-def test_quiet_and_verbose_are_never_live(options: dict[str, bool]) -> None:
-    report = ConsoleReport(terminal(), {}, Clock(), **options)
-    assert not report.shows_logs
-
-
-@pytest.mark.parametrize("environ", [{"GITHUB_ACTIONS": "true"}])
-def test_github_actions_is_never_live(environ: dict[str, str]) -> None:
-    assert not ConsoleReport(terminal(), environ, Clock()).shows_logs
-
-
-def test_a_log_is_never_live_and_a_terminal_is() -> None:
-    assert not ConsoleReport(log(), {}, Clock()).shows_logs
-    assert ConsoleReport(terminal(), {}, Clock()).shows_logs

@@ -41,7 +41,7 @@ def test_steps_one_after_the_other() -> None:
     ]
 
 
-def test_steps_side_by_side_are_told_apart() -> None:
+def test_steps_in_parallel_are_told_apart() -> None:
     assert shown(
         StepStarted(1, "[a 1/1] RUN a"),
         StepStarted(2, "[b 1/1] RUN b"),
@@ -83,11 +83,11 @@ def test_a_transfer_has_sizes_and_time(status: StepStatus, line: str) -> None:
     assert shown(StepStarted(1, "x"), status)[1:] == [f"#1 sha256:ab {line}".rstrip()]
 
 
-def test_a_transfer_is_told_again_after_a_twentieth_or_five_seconds_or_at_its_end() -> None:
+def test_a_transfer_has_another_line_after_a_twentieth_or_five_seconds_or_at_its_end() -> None:
     def at(current: int, seconds: float, *, done: bool = False) -> StepStatus:
         return StepStatus(1, "x", current, 1000, seconds, done)
 
-    told = shown(
+    lines = shown(
         StepStarted(1, "pull"),
         at(0, 0.0),
         at(49, 1.0),
@@ -97,7 +97,7 @@ def test_a_transfer_is_told_again_after_a_twentieth_or_five_seconds_or_at_its_en
         at(53, 6.7, done=True),
         at(53, 6.7, done=True),
     )
-    assert told[1:] == [
+    assert lines[1:] == [
         "#1 x 0B / 1.00kB",
         "#1 x 50B / 1.00kB 1.5s",
         "#1 x 52B / 1.00kB 6.6s",
@@ -105,10 +105,10 @@ def test_a_transfer_is_told_again_after_a_twentieth_or_five_seconds_or_at_its_en
     ]
 
 
-def test_a_transfer_that_never_started_is_not_told() -> None:
+def test_a_transfer_that_never_started_has_no_line() -> None:
     assert shown(StepStarted(1, "x"), StepStatus(1, "y", 1, 2, None, False)) == ["#1 x"]
 
 
-def test_a_part_without_sizes_is_told_when_it_is_done() -> None:
+def test_a_part_without_sizes_has_a_line_when_it_is_done() -> None:
     begun = StepStatus(1, "exporting layers", 0, 0, 0.0, False)
     assert shown(StepStarted(1, "x"), begun) == ["#1 x"]

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -182,12 +182,15 @@ def find_engine(environ: Mapping[str, str]) -> Engine | None:
     return engine if engine.answers() else None
 
 
-def start_engine(kind: str, environ: Mapping[str, str]) -> PrivateEngine:
+def start_engine(
+    kind: str, environ: Mapping[str, str], insecure: Sequence[str] = ()
+) -> PrivateEngine:
     """Start a private engine.
 
     Args:
         kind: one of KINDS.
         environ: PATH, HOME, XDG_CACHE_HOME and the proxy settings are looked for here.
+        insecure: its insecure registries.
 
     Raises:
         EngineUnavailableError: it cannot be started here; says why and what to do.
@@ -202,7 +205,7 @@ def start_engine(kind: str, environ: Mapping[str, str]) -> PrivateEngine:
     directory = Path(tempfile.mkdtemp(prefix="engine-"))
     make = {"docker": _docker, "docker-28": _docker_28, "podman": _podman}[kind]
     try:
-        engine = make(directory, environ)
+        engine = make(directory, environ, insecure)
         engine.start()
     except BaseException:
         shutil.rmtree(directory)
@@ -210,7 +213,7 @@ def start_engine(kind: str, environ: Mapping[str, str]) -> PrivateEngine:
     return engine
 
 
-def _dockerd(directory: Path) -> list[str]:
+def _dockerd(directory: Path, insecure: Sequence[str]) -> list[str]:
     return [
         "dockerd",
         f"--host=unix://{directory}/docker.sock",
@@ -222,21 +225,24 @@ def _dockerd(directory: Path) -> list[str]:
         "--bridge=none",
         "--iptables=false",
         "--ip6tables=false",
+        *(f"--insecure-registry={name}" for name in insecure),
     ]
 
 
-def _docker(directory: Path, environ: Mapping[str, str]) -> PrivateEngine:
+def _docker(directory: Path, environ: Mapping[str, str], insecure: Sequence[str]) -> PrivateEngine:
     _need("dockerd", "apt-get install docker.io")
     return PrivateEngine(
         "docker",
         directory,
-        _dockerd(directory),
+        _dockerd(directory, insecure),
         runtime=directory / "run",
         environ=_system(environ),
     )
 
 
-def _docker_28(directory: Path, environ: Mapping[str, str]) -> PrivateEngine:
+def _docker_28(
+    directory: Path, environ: Mapping[str, str], insecure: Sequence[str]
+) -> PrivateEngine:
     root = forky(environ)
     # In the engine's own mount namespace, so there is nothing to unmount afterwards. The engine's
     # directory has the same path inside of the changed root as outside; what is made for that goes
@@ -261,7 +267,7 @@ def _docker_28(directory: Path, environ: Mapping[str, str]) -> PrivateEngine:
         directory,
         [
             *("sh", "-euc", script, "sh", str(root), str(directory)),
-            *_dockerd(directory),
+            *_dockerd(directory, insecure),
             "--feature=containerd-snapshotter=true",
         ],
         runtime=directory / "run",
@@ -269,11 +275,14 @@ def _docker_28(directory: Path, environ: Mapping[str, str]) -> PrivateEngine:
     )
 
 
-def _podman(directory: Path, environ: Mapping[str, str]) -> PrivateEngine:
+def _podman(directory: Path, environ: Mapping[str, str], insecure: Sequence[str]) -> PrivateEngine:
     _need("podman", "apt-get install podman")
     # The Docker Engine takes every loopback registry without TLS; Podman has to be told.
     registries = directory / "registries.conf"
-    registries.write_text('[[registry]]\nlocation = "127.0.0.1"\ninsecure = true\n')
+    entries = (
+        f'[[registry]]\nlocation = "{name}"\ninsecure = true\n' for name in ["127.0.0.1", *insecure]
+    )
+    registries.write_text("".join(entries))
     return PrivateEngine(
         "podman",
         directory,

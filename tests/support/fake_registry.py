@@ -3,7 +3,8 @@
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import httpx
@@ -93,10 +94,14 @@ def open_registries(
     transport: httpx.BaseTransport | None = None,
     sleep: Callable[[float], object] | None = None,
     environ: Mapping[str, str] | None = None,
+    insecure: Collection[str] = (),
+    clock: Callable[[], float] = time.monotonic,
 ) -> Registries:
     return Registries(
         credentials_of(*servers),
         environ or {},
+        insecure=insecure,
+        clock=clock,
         sleep=sleep or Waits(),
         random=lambda: 0.0,
         transport=transport,

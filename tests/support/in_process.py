@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -35,13 +36,7 @@ def stop_engine_time(patch: pytest.MonkeyPatch, clock: Clock) -> None:
     patch.setattr(images, "push", partial(images.push, sleep=clock.sleep))
 
 
-def run_here(
-    *args: str | Path,
-    cwd: Path,
-    environ: Mapping[str, str],
-    patch: pytest.MonkeyPatch,
-    stdin: str = "",
-) -> Finished:
+def run_here(*args: str | Path, cwd: Path, environ: Mapping[str, str], stdin: str = "") -> Finished:
     """Run `releasetag ARGS` in this process.
 
     Args:
@@ -49,13 +44,12 @@ def run_here(
     """
     words = [str(each) for each in args]
     stdout, stderr = io.StringIO(), io.StringIO()
-    with patch.context() as inner:
-        for name in set(os.environ) - set(environ):
-            inner.delenv(name)
-        for name, value in environ.items():
-            inner.setenv(name, value)
-        inner.chdir(cwd)
-        inner.setattr(sys, "stdin", io.StringIO(stdin))
-        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
-            code = run_command_line(words)
+    with (
+        contextlib.chdir(cwd),
+        mock.patch.dict(os.environ, environ, clear=True),
+        mock.patch.object(sys, "stdin", io.StringIO(stdin)),
+        contextlib.redirect_stdout(stdout),
+        contextlib.redirect_stderr(stderr),
+    ):
+        code = run_command_line(words)
     return Finished(tuple(words), code, stdout.getvalue(), stderr.getvalue())

@@ -1,4 +1,4 @@
-"""Plans and records to be told, and consoles to tell them on."""
+"""Plans and results to format, and consoles to print them on."""
 
 import io
 import re
@@ -9,12 +9,16 @@ from typing import Any, Literal
 from rich.console import Console
 
 from releasetag.config import Settings
+from releasetag.errors import ReleasetagError
 from releasetag.fanout import fan_out
 from releasetag.history import GitTags
 from releasetag.plan import Plan
+from releasetag.policy import TagPolicy
+from releasetag.promote import Promotion, PromotionPlan
 from releasetag.publish import Provenance
-from releasetag.reference import parse_repository
-from releasetag.report.record import Record
+from releasetag.reference import parse_reference, parse_repository
+from releasetag.registry import Manifest
+from releasetag.report.record import PublishResult, Record
 from releasetag.tagging import TagResult
 from releasetag.template import parse_template
 from releasetag.version import Release, parse_version
@@ -23,7 +27,7 @@ DIGEST = f"sha256:{'0' * 64}"
 IMAGE_ID = f"sha256:{'1' * 64}"
 REVISION = "74f735e21870e50ccf2bbe16195a001ed9147bc2"
 
-# What a registry, a label or a build may say: a colour, a cleared screen, a window title, rich's
+# What a registry, a label or a build may send: a colour, a cleared screen, a window title, rich's
 # markup, text that shows itself backwards, another line, and commands of GitHub Actions.
 HOSTILE = (
     "\x1b[31mred\x1b[2J\x1b]0;title\x07[bold]markup[/bold] :smile: \u202ebackwards\u2066 \u009b1m"
@@ -32,7 +36,7 @@ HOSTILE = (
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that is a terminal."""
 
     def isatty(self) -> bool:
         """Always."""
@@ -40,7 +44,7 @@ class Terminal(io.StringIO):
 
 
 def terminal(width: int = 80, height: int = 24) -> Console:
-    """A console that somebody looks at, without colours."""
+    """A terminal's console, without colours."""
     return Console(
         file=Terminal(),
         force_terminal=True,
@@ -103,25 +107,48 @@ def record(
     made: Provenance | None = BUILD, *statuses: str, reason: str = "", error: str = "", **given: Any
 ) -> Record:
     """A publish whose references, in the order of the plan, came to these statuses."""
-    told = Record()
-    told.planned(plan(**given))
+    reported = Record()
+    reported.planned(plan(**given))
     if made is not None:
-        told.made(made)
-    assert told.plan
-    for reference, status in zip(told.plan.references, statuses, strict=False):
+        reported.made(made)
+    assert reported.plan
+    for reference, status in zip(reported.plan.references, statuses, strict=False):
         digest = "" if status == "failed" else DIGEST
         item = TagResult(reference, digest, status)  # type: ignore[arg-type] # one of its words
         if status == "kept":
             item = replace(item, reason=reason)
         if status == "failed":
             item = replace(item, error=error)
-        told.published(item)
-    return told
+        reported.published(item)
+    return reported
+
+
+def result(
+    made: Provenance | None = BUILD,
+    *statuses: str,
+    failure: ReleasetagError | None = None,
+    **given: Any,
+) -> PublishResult:
+    """What a publish came to, see `record`; failed with an error or not."""
+    return record(made, *statuses, **given).result(15.12345, failure)
+
+
+MANIFEST = Manifest("application/vnd.oci.image.index.v1+json", b"{}")
+
+
+def promotion(*tags: tuple[str, str, str]) -> PromotionPlan:
+    """A promotion of 1.9.1, of tags with the version and the digest that each names now."""
+    moves = tuple(
+        Promotion(parse_reference(f"acme/app:{tag}"), digest, parse_version(now), moves_down=False)
+        for tag, now, digest in tags
+    )
+    policy = TagPolicy(tuple(parse_template(tag) for tag, _, _ in tags))
+    return PromotionPlan(release("v1.9.1"), policy, MANIFEST, (), moves)
 
 
 @dataclass
 class Clock:
-    """A clock that stands still until it is told."""
+    """A clock that stands still until it is set."""
 
     now: float = 0.0
 

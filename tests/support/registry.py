@@ -45,6 +45,7 @@ class RegistryServer:
     Args:
         auth: `htpasswd` (HTTP Basic) or `token` (see `token_server`). None: everyone may push.
         tls: serve TLS with a certificate from `ca_file`.
+        host: an address of this machine to listen at.
 
     Attributes:
         address: host and port, as in a reference.
@@ -59,9 +60,10 @@ class RegistryServer:
         *,
         auth: Literal["htpasswd", "token"] | None = None,
         tls: bool = False,
+        host: str = "127.0.0.1",
     ) -> None:
         self.directory = directory
-        self.address = f"127.0.0.1:{free_port()}"
+        self.address = f"{host}:{free_port(host)}"
         self.username = USERNAME if auth else ""
         self.password = PASSWORD if auth else ""
         self.ca_file: Path | None = None
@@ -72,7 +74,7 @@ class RegistryServer:
         if tls:
             self.ca_file = self._write_certificates()
         if auth == "token":
-            self.token_server = TokenServer(self.username, self.password)
+            self.token_server = TokenServer(self.username, self.password, host)
             self.token_server.start()
         self._write_configuration()
 
@@ -260,6 +262,7 @@ class RegistryServer:
         if self.ca_file:
             context = ssl.create_default_context(cafile=self.ca_file)
             context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+            context.check_hostname = False  # the certificate names 127.0.0.1, not every `host`
             handlers.append(urllib.request.HTTPSHandler(context=context))
         return urllib.request.build_opener(*handlers)
 
@@ -319,11 +322,18 @@ _WITNESS = "the-tests-own-witness"
 _ACCEPT = ", ".join(MANIFEST_TYPES)
 
 
-def free_port() -> int:
-    """A port on 127.0.0.1 that nothing listens at now."""
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port of that address that nothing listens at now."""
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.bind((host, 0))
         return int(listener.getsockname()[1])
+
+
+def lan_address() -> str:
+    """An address of this machine that is not loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # of UDP: nothing is sent
+        return str(probe.getsockname()[0])
 
 
 def _digest(data: bytes) -> str:

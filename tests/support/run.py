@@ -1,7 +1,5 @@
-"""The program as a person or a CI system starts it: a process of its own; or in this one."""
+"""The program as a user or a CI system starts it: a process of its own."""
 
-import contextlib
-import io
 import json
 import os
 import subprocess
@@ -10,9 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest import mock
-
-from releasetag.cli.main import run as run_command_line
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 300.0
@@ -67,31 +62,6 @@ def run_cli(
     return Finished(tuple(map(str, args)), process.returncode, stdout, stderr)
 
 
-def run_here(
-    *args: str | Path,
-    cwd: Path,
-    home: Path,
-    env: Mapping[str, str] | None = None,
-    stdin: str = "",
-) -> Finished:
-    """Run `releasetag ARGS` in this process, which takes a tenth of the time; as run_cli.
-
-    Not for what has to do with processes: signals, pipes, closed or full output.
-    """
-    words = [str(word) for word in args]
-    environ = clean_environ(home) | dict(env or {})
-    stdout, stderr = io.StringIO(), io.StringIO()
-    with (
-        contextlib.chdir(cwd),
-        mock.patch.dict(os.environ, environ, clear=True),
-        mock.patch.object(sys, "stdin", io.StringIO(stdin)),
-        contextlib.redirect_stdout(stdout),
-        contextlib.redirect_stderr(stderr),
-    ):
-        code = run_command_line(words)
-    return Finished(tuple(words), code, stdout.getvalue(), stderr.getvalue())
-
-
 def start_cli(
     *args: str | Path, cwd: Path, home: Path, env: Mapping[str, str] | None = None
 ) -> "subprocess.Popen[str]":
@@ -108,7 +78,7 @@ def start_cli(
 
 
 def clean_environ(home: Path) -> dict[str, str]:
-    """The environment of a person with nothing set up yet, and no docker command that works."""
+    """The environment of a user with nothing set up yet, and no docker command that works."""
     return {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | {
         "HOME": str(home),
         "PATH": f"{_NO_DOCKER}:{os.environ['PATH']}",

@@ -58,15 +58,15 @@ class TokenServer:
         requests: what it was asked, oldest first.
     """
 
-    def __init__(self, username: str, password: str) -> None:
+    def __init__(self, username: str, password: str, host: str = "127.0.0.1") -> None:
         self.username = username
         self.password = password
         self.refresh_token = secrets.token_urlsafe(24)
         self.denied: set[str] = set()
         self.requests: list[TokenRequest] = []
         self.identity: Identity = make_authority(ISSUER)
-        self._server = QuietHTTPServer(("127.0.0.1", 0), self._handler())
-        self.realm = f"http://127.0.0.1:{self._server.server_port}/token"
+        self._server = QuietHTTPServer((host, 0), self._handler())
+        self.realm = f"http://{host}:{self._server.server_port}/token"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     def start(self) -> None:

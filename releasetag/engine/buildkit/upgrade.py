@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from releasetag.engine.connect import PING_TIMEOUT, lenient, lost
+from releasetag.engine.connect import PING_TIMEOUT, connection_lost_error, non_strict
 from releasetag.engine.ssh import SshAdapter
 from releasetag.errors import EngineError
 
@@ -53,7 +53,7 @@ async def connect(
                 await _dial(engine, connection)
                 await connection.upgraded
         except OSError as error:
-            raise lost(engine, error) from error
+            raise connection_lost_error(engine, error) from error
         yield
     finally:
         await connection.end()
@@ -172,7 +172,7 @@ def _tls_context(client: "docker.APIClient") -> ssl.SSLContext | None:
     if not client.base_url.startswith("https:"):
         return None
     authorities = client.verify if isinstance(client.verify, str) else None
-    context = lenient(ssl.create_default_context(cafile=authorities))
+    context = non_strict(ssl.create_default_context(cafile=authorities))
     if not client.verify:
         # The user has chosen TLS without verification for the engine as a whole.
         context.check_hostname = False

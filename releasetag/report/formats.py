@@ -1,0 +1,41 @@
+"""The formats of results on standard output. A format is a file, and a line here."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from releasetag.plan import Plan
+    from releasetag.report.record import PromoteResult, PublishResult
+    from releasetag.verify import VerifiedRepository
+
+
+class Format(Protocol):
+    """Formats the result of every command, a failed one as far as it came."""
+
+    def format_plan(self, plan: "Plan") -> str:
+        """Format a plan."""
+
+    def format_publish(self, result: "PublishResult") -> str:
+        """Format a publish."""
+
+    def format_verify(self, repositories: "Iterable[VerifiedRepository]") -> str:
+        """Format a comparison of registries with the history."""
+
+    def format_promote(self, result: "PromoteResult") -> str:
+        """Format a promotion."""
+
+
+def choose_format(*, json: bool, quiet: bool) -> Format:
+    """Return the format that the options ask for."""
+    # Each is imported where it is used, for the time that it takes.
+    if json:
+        from releasetag.report import json as json_format
+
+        return json_format
+    from releasetag.report.console import Tables, open_console
+
+    if quiet:
+        from releasetag.report.references import References
+
+        return References(open_console(stderr=False))
+    return Tables(open_console(stderr=False))
