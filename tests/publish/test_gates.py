@@ -150,11 +150,12 @@ SIGNALLED = """
 import signal, sys
 
 sys.stdout = open(sys.argv[1], "w", buffering=1)
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-    signal.signal(number, lambda number, _: print(signal.Signals(number).name))
+# Waited for and not handled: a handler could not print while "ready" is still being printed.
+numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
 print("ready")
 while True:
-    signal.pause()
+    print(signal.Signals(signal.sigwait(numbers)).name)
 """
 
 
