@@ -1007,7 +1007,7 @@ def change_content(path: Path) -> str:
         ({"diff.external": "touch {ran}"}, change_content),
         ({"core.hooksPath": "{scripts}"}, change_content),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 @pytest.mark.parametrize("flagged", [False, True])
 def test_no_setting_hides_a_change_or_runs_a_program(
