@@ -4,12 +4,14 @@ import base64
 import contextlib
 import dataclasses
 import json
+import os
 import re
 import shutil
 import ssl
 import subprocess
 import sys
 import threading
+import venv
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -21,6 +23,7 @@ import pytest
 from releasetag.config import Settings
 from tests.conftest import Run, StartProxy, StartRegistry
 from tests.support.certificates import make_authority, make_server_identity
+from tests.support.cli import put_release
 from tests.support.engine import Engine
 from tests.support.fault import Answer
 from tests.support.git import GitRepository
@@ -145,6 +148,83 @@ def test_a_step_that_fails_says_what_is_and_what_was_not_done(
     assert annotations == [(f"releasetag%3A {error['kind']}", escaped)]
 
 
+def test_a_tag_that_a_higher_version_keeps_is_a_notice(
+    run: Run, registry: RegistryServer, git_repository: GitRepository
+) -> None:
+    release(git_repository)
+    put_release(registry, "2.0.0", "latest")  # without a git tag
+
+    image = f"{registry.address}/acme/app"
+    done = run(
+        *("publish", "--image", image), cwd=git_repository.path, env={"GITHUB_ACTIONS": "true"}
+    )
+
+    assert done.returncode == 0, done
+    (notice,) = re.findall(r"^::(?:error|warning|notice) .*", done.stderr, re.MULTILINE)
+    assert notice.startswith(f"::notice title=releasetag::{image}:latest is kept: names 2.0.0")
+
+
+# Installing ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def published_action(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What users get of this repository, so far as the action uses it."""
+    copy = tmp_path_factory.mktemp("action")
+    for name in ("action.yml", "requirements.txt"):
+        shutil.copy(ROOT / name, copy)
+    for name in ("action", "releasetag"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, copy / name, ignore=ignored)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All that the action installs: asked of the package index once, and not by every workflow."""
+    folder = tmp_path_factory.mktemp("wheels")
+    pip = (sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check")
+    done = subprocess.run(
+        [*pip, "--only-binary=:all:", "--dest", folder, "--requirement", ROOT / "requirements.txt"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_it_installs_with_a_python_that_has_no_pip(
+    published_action: Path, wheels: Path, tmp_path: Path
+) -> None:
+    """The rest of the tests, under act, installs with the pip that is there."""
+    script = re.search(r" id: install\n(?:.*\n)*?.* run: \|\n((?: {8}.*\n|\n)+)", ACTION)
+    assert script
+    venv.create(tmp_path / "bare", symlinks=True)
+    output = tmp_path / "output"
+    subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script[1]],
+        env={
+            **clean_environ(tmp_path),
+            "PATH": f"{tmp_path}/bare/bin:{os.environ['PATH']}",
+            "RUNNER_TEMP": str(tmp_path / "runner"),
+            "GITHUB_ACTION_PATH": str(published_action),
+            "GITHUB_OUTPUT": str(output),
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": wheels.as_uri(),
+        },
+        check=True,
+    )
+    python = output.read_text().strip().removeprefix("python=")
+    done = subprocess.run(
+        [python, "-I", "-c", "import releasetag; print(releasetag.__file__)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"{published_action}/releasetag/__init__.py\n"
+
+
 # Under act ----------------------------------------------------------------------------------------
 
 
@@ -179,33 +259,6 @@ class RunWorkflow(Protocol):
         env: dict[str, str] | None = None,
         password: str = "",
     ) -> Workflow: ...
-
-
-@pytest.fixture(scope="module")
-def published_action(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What users get of this repository, so far as the action uses it."""
-    copy = tmp_path_factory.mktemp("action")
-    for name in ("action.yml", "requirements.txt"):
-        shutil.copy(ROOT / name, copy)
-    for name in ("action", "releasetag"):
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, copy / name, ignore=ignored)
-    return copy
-
-
-@pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All that the action installs: asked of the package index once, and not by every workflow."""
-    folder = tmp_path_factory.mktemp("wheels")
-    pip = (sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check")
-    done = subprocess.run(
-        [*pip, "--only-binary=:all:", "--dest", folder, "--requirement", ROOT / "requirements.txt"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return folder
 
 
 @pytest.fixture

@@ -5,10 +5,11 @@ Source: OCI Distribution 1.1, "Listing tags"; RFC 8288 (the Link header).
 
 import httpx
 
+from releasetag.errors import AuthError
 from releasetag.reference import Repository, is_tag
 from releasetag.registry.challenge import read_scope
 from releasetag.registry.client import RegistryClient, Request
-from releasetag.registry.errors import DeniedError, NotFoundError, RefusedError, TooLargeError
+from releasetag.registry.errors import NotFoundError, RefusedError, TooLargeError
 from releasetag.registry.image import parse_object
 from releasetag.registry.links import UnreadableLinkError, next_link
 
@@ -28,7 +29,7 @@ def list_tags(client: RegistryClient, repository: Repository) -> list[str] | Non
     lists tags, or lets everybody list them.
 
     Raises:
-        AuthError, PushError: see RegistryClient.send; not if the registry refuses.
+        PushError: see RegistryClient.send; not if the registry refuses.
     """
     path = f"/v2/{repository.path}/tags/list?n={PAGE}"
     tags: dict[str, None] = {}  # a set that keeps its order
@@ -50,8 +51,8 @@ def list_tags(client: RegistryClient, repository: Repository) -> list[str] | Non
             path = _next_path(response)
         except NotFoundError as error:
             return [] if error.repository_unknown and not tags else None
-        except (DeniedError, RefusedError, TooLargeError, UnreadableLinkError):
-            return None
+        except (AuthError, RefusedError, TooLargeError, UnreadableLinkError):
+            return None  # wrong credentials are an error of whatever is read next
         names = _names(response)
         if names is None:
             return None

@@ -32,10 +32,10 @@ def choose_format(*, json: bool, quiet: bool) -> Format:
         from releasetag.report import json as json_format
 
         return json_format
+    if quiet:
+        from releasetag.report import references
+
+        return references
     from releasetag.report.console import Tables, open_console
 
-    if quiet:
-        from releasetag.report.references import References
-
-        return References(open_console(stderr=False))
     return Tables(open_console(stderr=False))

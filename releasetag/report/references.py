@@ -6,45 +6,37 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from releasetag.plan import Plan
-    from releasetag.report.console import Console
     from releasetag.report.record import PromoteResult, PublishResult
     from releasetag.verify import VerifiedRepository
 
 
-class References:
-    """Format results as references.
+def format_plan(plan: "Plan") -> str:
+    """Format the references to push, or the tags where no repository is known."""
+    names = [tag.name for tag in plan.tags if tag.action == "push"]
+    return _lines(plan.references or names)
 
-    Args:
-        console: for the faults that verify finds, which stand in a table.
-    """
 
-    def __init__(self, console: "Console") -> None:
-        self._console = console
+def format_publish(result: "PublishResult") -> str:
+    """Format the references that name the release now."""
+    is_dry = result.plan is not None and result.plan.settings.dry_run
+    return "" if is_dry else _lines(result.references)
 
-    def format_plan(self, plan: "Plan") -> str:
-        """Format the references to push, or the tags where no repository is known."""
-        names = [tag.name for tag in plan.tags if tag.action == "push"]
-        return _lines(plan.references or names)
 
-    def format_publish(self, result: "PublishResult") -> str:
-        """Format the references that name the release now."""
-        is_dry = result.plan is not None and result.plan.settings.dry_run
-        return "" if is_dry else _lines(result.references)
+def format_verify(repositories: "Iterable[VerifiedRepository]") -> str:
+    """Format the tags that are not as they should be, in a table that says why."""
+    from releasetag.report.console import Tables, open_console
 
-    def format_verify(self, repositories: "Iterable[VerifiedRepository]") -> str:
-        """Format the tags that are not as they should be."""
-        from releasetag.report.console import Tables
+    found = []
+    for each in repositories:
+        tags = tuple(tag for tag in each.tags if tag.status not in {"ok", "unpublished"})
+        if tags:
+            found.append(replace(each, tags=tags))
+    return Tables(open_console(stderr=False)).format_verify(found)
 
-        found = []
-        for each in repositories:
-            tags = tuple(tag for tag in each.tags if tag.status not in {"ok", "unpublished"})
-            if tags:
-                found.append(replace(each, tags=tags))
-        return Tables(self._console).format_verify(found)
 
-    def format_promote(self, result: "PromoteResult") -> str:
-        """Format the references that name the release now."""
-        return _lines(result.published)
+def format_promote(result: "PromoteResult") -> str:
+    """Format the references that name the release now."""
+    return _lines(result.published)
 
 
 def _lines(values: Iterable[object]) -> str:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from releasetag.credentials import Credentials
 from releasetag.errors import PushError, ReleasetagError, TransientError
 from releasetag.reference import Repository
 from releasetag.registry import Registries, network
@@ -181,7 +182,7 @@ def test_an_upload_that_nobody_reads_is_given_up(
 )
 def test_odd_answers_are_read(answer: bytes) -> None:
     with raw_registry(answer) as (registries, repository):
-        assert registries.tags(repository) == []
+        registries.check(repository.registry, Credentials("alice", "secret"))
 
 
 @pytest.mark.parametrize(
@@ -220,7 +221,7 @@ def test_odd_answers_are_read(answer: bytes) -> None:
 )
 def test_what_is_no_answer_is_an_error(answer: bytes, is_transient: bool) -> None:
     with raw_registry(answer) as (registries, repository), pytest.raises(ReleasetagError) as caught:
-        registries.tags(repository)
+        registries.check(repository.registry, Credentials("alice", "secret"))
     assert isinstance(caught.value, TransientError) == is_transient
     assert repository.registry in caught.value.message
 

@@ -2,30 +2,28 @@
 
 from releasetag.publish import Provenance
 from releasetag.reference import parse_repository
-from releasetag.report.references import References
+from releasetag.report import references
 from releasetag.verify import VerifiedRepository, VerifiedTag
-from tests.support.records import BUILD, log, plan, result
-
-REFERENCES = References(log())
+from tests.support.records import BUILD, plan, result
 
 
 def test_a_plan_is_its_references_or_without_a_repository_its_tags() -> None:
-    assert REFERENCES.format_plan(plan()) == "acme/app:1.9.1\nacme/app:1.9\n"
-    assert REFERENCES.format_plan(plan(images=())) == "1.9.1\n1.9\n"
+    assert references.format_plan(plan()) == "acme/app:1.9.1\nacme/app:1.9\n"
+    assert references.format_plan(plan(images=())) == "1.9.1\n1.9\n"
 
 
 def test_a_publish_is_what_names_the_release() -> None:
-    assert REFERENCES.format_publish(result(BUILD, "pushed", "kept")) == "acme/app:1.9.1\n"
+    assert references.format_publish(result(BUILD, "pushed", "kept")) == "acme/app:1.9.1\n"
 
 
 def test_a_publish_that_pushes_nothing_is_what_it_tagged() -> None:
     made = Provenance("buildkit", reused=False, seconds=1.0, image_id="sha256:1")
-    shown = REFERENCES.format_publish(result(made, push=False))
+    shown = references.format_publish(result(made, push=False))
     assert shown == "acme/app:1.9.1\nacme/app:1.9\n"
 
 
 def test_a_dry_run_is_nothing() -> None:
-    assert REFERENCES.format_publish(result(BUILD, dry_run=True)) == ""
+    assert references.format_publish(result(BUILD, dry_run=True)) == ""
 
 
 def test_of_a_comparison_only_what_is_wrong_is_left() -> None:
@@ -40,7 +38,7 @@ def test_of_a_comparison_only_what_is_wrong_is_left() -> None:
         VerifiedRepository(parse_repository("acme/good"), tags[2:]),
         VerifiedRepository(parse_repository("acme/new"), ()),
     ]
-    assert REFERENCES.format_verify(verified) == (
+    assert references.format_verify(verified) == (
         "acme/app\n"
         "  drift    latest  names 1.9.1 and should name 2.0.1\n"
         "  missing  2.0     is missing and should name 2.0.1\n"
