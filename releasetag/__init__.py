@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from releasetag.config import Configuration, Settings, load
     from releasetag.errors import ReleasetagError
-    from releasetag.history import open_work_tree
+    from releasetag.git import open_work_tree
     from releasetag.image import Tools, open_tools
     from releasetag.plan import Plan, plan_release
     from releasetag.publish import Provenance, Report, publish_release
@@ -54,7 +54,7 @@ _MODULES = {
     "Tools": "image",
     "load": "config",
     "open_tools": "image",
-    "open_work_tree": "history",
+    "open_work_tree": "git",
     "plan_release": "plan",
     "publish_release": "publish",
 }

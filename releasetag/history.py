@@ -1,45 +1,17 @@
-"""Releases from local and remote git tags, and what else is asked of git.
+"""The history: releases by local and remote git tags, and whether they may be all there are."""
 
-History asks and returns values; it decides nothing about tags of images.
-"""
-
-import os
-import re
-import shlex
-import signal
-import subprocess
-from collections.abc import Container, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
-from releasetag.errors import HistoryError, NoReleaseError, ReleasetagError, UsageError
+from releasetag.errors import HistoryError, UsageError
+from releasetag.git import LOCAL_HINT, WorkTree
+from releasetag.remote_url import without_credentials
+from releasetag.text import printable
 from releasetag.version import Release, version_of
-
-if TYPE_CHECKING:
-    import git
 
 HistoryMode = Literal["auto", "local", "remote"]
 HISTORY_MODES: tuple[HistoryMode, ...] = get_args(HistoryMode)
-
-_TAGS = "refs/tags/"
-_REMOTE_SECONDS = 15
-
-
-@dataclass(frozen=True)
-class WorkTree:
-    """A git work tree.
-
-    Attributes:
-        root: its top level.
-        environ: the environment, in which the user's choice of ssh is looked up.
-        repository: the library's handle; only this module talks to it.
-    """
-
-    root: Path
-    environ: Mapping[str, str] = field(repr=False, compare=False)
-    repository: "git.Repo" = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -61,145 +33,65 @@ class GitTags:
     shallow: bool
     mode: HistoryMode
     remote: str
-
-    def releases(self, prefix: str | None) -> tuple[Release, ...]:
-        """The tags that are releases behind a prefix (None: an optional ``v``)."""
-        return tuple(
-            Release(name, version, commit)
-            for name, commit in self.commits.items()
-            if (version := version_of(name, prefix)) is not None
-        )
-
-
-def open_work_tree(path: Path, environ: Mapping[str, str]) -> WorkTree:
-    """The git work tree that a directory is in.
-
-    Raises:
-        UsageError: there is none, it is bare, or git does not trust or find it.
-    """
-    # Without it the import fails where there is no git, with a page of advice on its own settings.
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    import git
-
-    try:
-        is_directory = path.is_dir()
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be looked at: {error.strerror}", "name a git work tree"
-        ) from None
-    if not is_directory:
-        raise UsageError(f"{path} is not a directory", "name a git work tree")
-    try:
-        repository = git.Repo(path, search_parent_directories=True)
-    except (git.InvalidGitRepositoryError, git.NoSuchPathError):
-        raise UsageError(
-            f"{path.resolve()} is not in a git repository",
-            "run in a git work tree, or name one: releasetag COMMAND PATH",
-        ) from None
-    if repository.working_tree_dir is None:
-        raise UsageError(
-            f"{path.resolve()} is a bare repository", "name a work tree, such as a clone of it"
-        )
-    tree = WorkTree(Path(repository.working_tree_dir), environ, repository)
-    # The first command of all: here git says whether it trusts the repository.
-    _git(tree, "rev-parse", "--git-dir")
-    return tree
-
-
-def head(tree: WorkTree) -> str:
-    """The commit at HEAD.
-
-    Raises:
-        NoReleaseError: there is no commit yet.
-    """
-    answer = _git(tree, "rev-parse", "--verify", "--quiet", "HEAD^{commit}", fails="")
-    if not answer:
-        raise NoReleaseError(
-            "the repository has no commit yet", "commit, then tag the commit: git tag v0.1.0"
-        )
-    return answer
-
-
-def commit_of(tree: WorkTree, git_tag: str) -> str | None:
-    """The commit that a local git tag points at, through any number of tag objects, or None."""
-    name = f"{_TAGS}{git_tag}^{{commit}}"
-    return _git(tree, "rev-parse", "--verify", "--quiet", "--end-of-options", name, fails="") or (
-        None
+    _releases: dict[str | None, tuple[Release, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
     )
 
+    def releases(self, prefix: str | None) -> tuple[Release, ...]:
+        """Return the tags that are releases behind a prefix (None: an optional ``v``)."""
+        if prefix not in self._releases:
+            self._releases[prefix] = tuple(self._parsed(self.commits, prefix))
+        return self._releases[prefix]
 
-def commit_time(tree: WorkTree, revision: str) -> int | None:
-    """The committer's time in seconds since 1970, or None if the commit is not in this clone."""
-    # `git show` and `git log` print more where a person's settings say so; rev-list does not.
-    answer = _git(tree, "rev-list", "--max-count=1", "--timestamp", revision, "--", fails="")
-    seconds, _, _ = answer.partition(" ")
-    return int(seconds) if seconds else None
+    def releases_at(self, revision: str, prefix: str | None) -> tuple[Release, ...]:
+        """Return the releases of one commit. Unlike `releases`, parse no other tag's name."""
+        names = [name for name, commit in self.commits.items() if commit == revision]
+        return tuple(self._parsed(names, prefix))
 
-
-def changed_files(tree: WorkTree) -> list[str]:
-    """The tracked files whose content is not the one at HEAD."""
-    answer = _git(tree, "status", "--porcelain", "-z", "--untracked-files=no")
-    return [entry[3:] for entry in answer.split("\0") if entry[2:3] == " "]
-
-
-def origin_url(tree: WorkTree, remote: str) -> str | None:
-    """The URL of a remote as git is configured, or None if there is no such remote."""
-    return _git(tree, "config", "--get", f"remote.{remote}.url", fails="") or None
-
-
-def nearest_release(
-    tree: WorkTree, commits: Mapping[str, Release], revision: str
-) -> tuple[Release, int] | None:
-    """The nearest release behind a commit and how many commits lie between, or None.
-
-    Args:
-        commits: releases by the commit that they point at.
-    """
-    log = tree.repository.git.rev_list(revision, "--", as_process=True)
-    with _closing(log) as running:
-        for distance, line in enumerate(running.stdout or ()):
-            if release := commits.get(line.decode("ascii").strip()):
-                return release, distance
-    return None
+    def _parsed(self, names: Iterable[str], prefix: str | None) -> Iterator[Release]:
+        for name in names:
+            version = version_of(name, prefix)
+            if version is not None:
+                yield Release(name, version, self.commits[name])
 
 
 def read_git_tags(tree: WorkTree, mode: HistoryMode, remote: str) -> GitTags:
     """Read the git tags, of the remote as well unless it is not to be asked or there is none.
 
-    Asking the remote fetches no objects, never prompts, and takes at most 15 s.
-
     Raises:
         UsageError: there is no such remote, though one was asked for.
-        HistoryError: only the remote counts, and it cannot be read.
+        HistoryError: only the remote counts, and it cannot be read; or a local tag is broken.
     """
-    local, no_commits = _local_tags(tree)
-    shallow = _git(tree, "rev-parse", "--is-shallow-repository") == "true"
+    local, others = tree.local_tags()
     if mode == "local":
-        return GitTags(local, "local", "", shallow, mode, remote)
-    others = _git(tree, "remote").splitlines()
-    if remote == "origin" and remote not in others and len(others) == 1:
-        remote = others[0]  # `git clone --origin upstream`
-    if origin_url(tree, remote) is None:
+        return GitTags(local, "local", "", tree.shallow, mode, remote)
+    remotes = tree.remotes()
+    if remote == "origin" and remote not in remotes and len(remotes) == 1:
+        remote = remotes[0]  # `git clone --origin upstream`
+    if remote not in remotes:
         if mode == "remote" or remote != "origin":
             raise UsageError(
-                f"there is no git remote {remote!r}",
+                f"there is no git remote {printable(without_credentials(remote), 100)!r}",
                 "name one of `git remote` with --remote, or use --history local",
             )
-        unknown = "there is no git remote to ask" if shallow else ""
-        if others:
-            unknown = f"none of the git remotes {', '.join(others)} is called origin"
-        return GitTags(local, "local", unknown, shallow, mode, remote)
+        unknown = "there is no git remote to ask" if tree.shallow else ""
+        if remotes:
+            names = printable(", ".join(remotes))
+            unknown = f"none of the git remotes {names} is called origin"
+        return GitTags(local, "local", unknown, tree.shallow, mode, remote)
     try:
-        theirs = _remote_tags(tree, remote, no_commits)
+        # A remote does not say which tags are no commits; the clone knows of those that it has.
+        listed = tree.remote_tags(remote).items()
+        theirs = {git_tag: target for git_tag, target in listed if target not in others}
     except HistoryError as error:
         if mode == "remote":
             raise
-        return GitTags(local, "local", error.message, shallow, mode, remote)
+        return GitTags(local, "local", error.message, tree.shallow, mode, remote)
     commits = theirs if mode == "remote" else {**theirs, **local}
-    return GitTags(commits, "remote", "", shallow, mode, remote)
+    return GitTags(commits, "remote", "", tree.shallow, mode, remote)
 
 
-def read_again(tree: WorkTree, tags: GitTags) -> GitTags:
+def reread_git_tags(tree: WorkTree, tags: GitTags) -> GitTags:
     """Read the git tags the same way once more: a release may have appeared meanwhile.
 
     Raises:
@@ -214,127 +106,24 @@ def read_again(tree: WorkTree, tags: GitTags) -> GitTags:
     return again
 
 
-def _local_tags(tree: WorkTree) -> tuple[dict[str, str], set[str]]:
-    """The commit of every tag, and the objects of those tags that point at no commit."""
-    # One command for all: asking the library for each tag's commit takes minutes for thousands.
-    form = "%(refname)%00%(objecttype)%00%(objectname)%00%(*objecttype)%00%(*objectname)"
-    tags: dict[str, str] = {}
-    no_commits: set[str] = set()
-    listed = _git(tree, "for-each-ref", f"--format={form}", _TAGS.rstrip("/"))
-    for line in filter(None, listed.split("\n")):  # a name may hold what else ends a line
-        ref, kind, name, peeled_kind, peeled = line.split("\0")
-        git_tag = ref.removeprefix(_TAGS)
-        if kind == "commit":
-            tags[git_tag] = name
-        elif peeled_kind == "commit":
-            tags[git_tag] = peeled
-        elif peeled_kind == "tag" and (commit := commit_of(tree, git_tag)):
-            tags[git_tag] = commit
-        else:
-            no_commits.add(peeled or name)
-    return tags, no_commits
+def require_known(
+    git_tags: GitTags, history: Sequence[Release], question: str, warn: Callable[[str], None]
+) -> None:
+    """See that the history can be relied on where the remote could not be asked.
 
+    A complete clone that knows several releases is taken to know them all, with a warning.
 
-def _remote_tags(tree: WorkTree, remote: str, no_commits: Container[str]) -> dict[str, str]:
-    """The commit of every tag; the remote does not say which objects are none."""
-    # A session of its own has no terminal that git, ssh or a helper could prompt on.
-    process = tree.repository.git.execute(
-        ["git", "ls-remote", "--tags", "--", remote],
-        as_process=True,
-        start_new_session=True,
-        env=_never_prompt(tree),
-    )
-    with _closing(process) as running:
-        try:
-            out, err = running.communicate(timeout=_REMOTE_SECONDS)
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(running.pid, signal.SIGKILL)
-            raise _unreadable(remote, f"no answer in {_REMOTE_SECONDS} s") from None
-    if running.returncode != 0:
-        raise _unreadable(remote, _last_line(err.decode("utf-8", "replace")))
-    tags: dict[str, str] = {}
-    for line in filter(None, out.decode("utf-8", "surrogateescape").split("\n")):
-        commit, _, ref = line.partition("\t")
-        # An annotated tag is listed twice, and the second line names what it points at.
-        tags[ref.removeprefix(_TAGS).removesuffix("^{}")] = commit
-    return {git_tag: commit for git_tag, commit in tags.items() if commit not in no_commits}
+    Args:
+        history: the releases of the component in question.
+        question: what is decided by them, for a person; empty if nothing is.
 
-
-def _never_prompt(tree: WorkTree) -> dict[str, str]:
-    ssh = (
-        tree.environ.get("GIT_SSH_COMMAND")
-        or _git(tree, "config", "--get", "core.sshCommand", fails="")
-        or shlex.quote(tree.environ.get("GIT_SSH") or "ssh")
-    )
-    return {
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ASKPASS": "true",
-        "SSH_ASKPASS": "true",
-        "SSH_ASKPASS_REQUIRE": "never",
-        "GCM_INTERACTIVE": "never",
-        "GIT_SSH_COMMAND": f"{ssh} -o BatchMode=yes -o ConnectTimeout=10",
-    }
-
-
-def _unreadable(remote: str, why: str) -> HistoryError:
-    return HistoryError(
-        f"the tags of the git remote {remote!r} cannot be read: {why}",
-        "make the remote readable, or say that the local tags are all there are: --history local",
-    )
-
-
-def _git(tree: WorkTree, *arguments: str, fails: str | None = None) -> str:
-    """What a git command prints; `fails` is what to return where it fails, if it may."""
-    import git
-
-    try:
-        return str(tree.repository.git.execute(["git", *arguments], strip_newline_in_stdout=True))
-    except git.GitCommandNotFound:
-        raise UsageError("git is not installed", "install git and run again") from None
-    except git.GitCommandError as error:
-        # The library puts this around it.
-        stderr = str(error.stderr).strip().removeprefix("stderr: '").removesuffix("'")
-        if fails is not None and error.status == 1:
-            return fails
-        if fails is not None and "dubious ownership" not in stderr:
-            return fails
-        raise _refused(tree, stderr) from None
-
-
-def _refused(tree: WorkTree, stderr: str) -> ReleasetagError:
-    if "dubious ownership" in stderr:
-        return UsageError(
-            f"git does not trust {tree.root}: it belongs to another user (dubious ownership)",
-            f"if you do: git config --global --add safe.directory {tree.root}",
-        )
-    return UsageError(f"git cannot read the repository: {_last_line(stderr)}", "see `git status`")
-
-
-def _last_line(text: str) -> str:
-    """The line of git's that says why."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    said = [line for line in lines if line.startswith(("fatal:", "error:", "ssh:"))]
-    line = (said or lines or ["no message"])[0]
-    # A remote's URL may hold a password.
-    return _without_userinfo("".join(c for c in line if c.isprintable())[:300])
-
-
-def _without_userinfo(text: str) -> str:
-    return re.sub(r"://[^/\s]*@", "://", text)
-
-
-@contextmanager
-def _closing(handle: "git.Git.AutoInterrupt") -> Iterator["subprocess.Popen[bytes]"]:
-    """Whatever happens, the process has ended and its pipes are closed."""
-    process = handle.proc
-    assert process is not None  # noqa: S101 (the library's type allows for a handle of no process)
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
+    Raises:
+        HistoryError: the question cannot be answered.
+    """
+    if not git_tags.unknown:
+        return
+    several = len({str(release.version) for release in history}) > 1
+    if question and (git_tags.shallow or not several):
+        why = "the clone is shallow" if git_tags.shallow else "this clone knows no other release"
+        raise HistoryError(f"{git_tags.unknown}, and {why}: {question} cannot be known", LOCAL_HINT)
+    warn(f"{git_tags.unknown}; going on with the local tags")

@@ -1,14 +1,13 @@
-"""The labels that tell what an image was built from. Pure.
+"""The labels that say what an image was built from. Pure.
 
 Source: OCI Image Format Specification 1.1, annotations.md, "Pre-Defined Annotation Keys".
 """
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
 from releasetag.reference import Repository
+from releasetag.remote_url import web_url
 from releasetag.version import Release
 
 PREFIX = "org.opencontainers.image."
@@ -22,11 +21,11 @@ TITLE = f"{PREFIX}title"
 def release_labels(
     release: Release, commit_time: int | None, remote_url: str | None, repository: Repository
 ) -> dict[str, str]:
-    """The labels of a release's image.
+    """Return the labels of a release's image.
 
     Args:
         commit_time: the commit's time, in seconds since 1970; None where it is not known.
-        remote_url: where git pushes to.
+        remote_url: where git reads from.
         repository: the first repository that the image is published in.
     """
     labels = {
@@ -44,34 +43,13 @@ def release_labels(
 def merge(
     own: Mapping[str, str], given: Mapping[str, str], in_dockerfile: frozenset[str]
 ) -> dict[str, str]:
-    """The labels to build with: others win over ours, but for the version and the revision.
+    """Merge labels: the user's and the Dockerfile's win, but for version and revision.
 
     Args:
         own: from `release_labels`.
         given: the user's.
-        in_dockerfile: the keys that the Dockerfile sets itself.
+        in_dockerfile: the keys that the Dockerfile sets.
     """
     fixed = {key: own[key] for key in (VERSION, REVISION)}
     ours = {key: value for key, value in own.items() if key not in in_dockerfile}
     return {**ours, **given, **fixed}
-
-
-def web_url(remote_url: str) -> str:
-    """A git remote's URL as a person opens it, without credentials; empty for a local one.
-
-    ``git@github.com:acme/app.git`` and ``https://user:secret@github.com/acme/app.git`` are both
-    ``https://github.com/acme/app``.
-    """
-    scp = re.fullmatch(r"(?:[^@/\s]+@)?([A-Za-z0-9.-]+\.[A-Za-z0-9-]+):(?!//)/?(\S+)", remote_url)
-    if scp:
-        host, path = scp[1], f"/{scp[2]}"
-    else:
-        try:
-            parts = urlsplit(remote_url)
-            port = f":{parts.port}" if parts.port and parts.scheme.startswith("http") else ""
-        except ValueError:
-            return ""
-        if parts.scheme not in {"http", "https", "ssh", "git", "git+ssh"} or not parts.hostname:
-            return ""
-        host, path = f"{parts.hostname}{port}", parts.path
-    return f"https://{host}{path.rstrip('/').removesuffix('.git')}"

@@ -1,4 +1,4 @@
-"""The same thing for several repositories, side by side."""
+"""Do the same for several items concurrently."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -8,14 +8,14 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def side_by_side(do: Callable[[T], R], items: Iterable[T], jobs: int) -> list[tuple[T, R]]:
+def map_parallel(do: Callable[[T], R], items: Iterable[T], jobs: int) -> list[tuple[T, R]]:
     """Do something for every item, at most so many at a time.
 
     Returns:
-        Every item with what came of it, in the order of the items.
+        Every item with its result, in the order of the items.
 
     Raises:
-        Exception: the first failure in the order of the items, when all the others have ended.
+        Exception: the first failure in the order of the items, after all others have ended.
     """
     items = list(items)
     executor = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="releasetag")
@@ -23,6 +23,6 @@ def side_by_side(do: Callable[[T], R], items: Iterable[T], jobs: int) -> list[tu
     try:
         wait(futures)
     finally:
-        # Interrupted, this does not wait for what is under way: the process is about to end.
+        # Interrupted, do not wait for what is running: the process is about to end.
         executor.shutdown(wait=False, cancel_futures=True)
     return [(item, future.result()) for item, future in zip(items, futures, strict=True)]

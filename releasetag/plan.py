@@ -1,25 +1,21 @@
 """From a work tree and settings to a plan. Needs git alone."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from releasetag.config import Configuration, Settings
-from releasetag.errors import HistoryError, NoReleaseError, UsageError
+from releasetag.errors import NoReleaseError, UsageError
 from releasetag.fanout import PlannedTag, fan_out
-from releasetag.history import (
-    GitTags,
-    WorkTree,
-    head,
-    nearest_release,
-    read_git_tags,
-)
+from releasetag.git import WorkTree
+from releasetag.history import GitTags, read_git_tags, require_known
 from releasetag.reference import Reference, Repository
+from releasetag.text import printable
 from releasetag.version import Release, Version, highest
 
 _REF = "refs/tags/"
 
-# Where CI systems say which git tag they run for, in the order in which they are asked, and what
-# stands before the tag there: some variables name branches as well.
+# The variables in which CI systems name the git tag that they run for, first match first, with what
+# stands before the tag: some name branches as well.
 _CI_VARIABLES = {
     "GITHUB_REF": _REF,
     "CI_COMMIT_TAG": "",  # GitLab, Woodpecker, Drone
@@ -38,9 +34,9 @@ class Plan:
     """The fan-out with a decision and a reason for every tag, before anything is done.
 
     Attributes:
-        release: what is to be published.
+        release: the release to publish.
         tags: in the order of the templates.
-        repositories: where to.
+        repositories: those to publish to.
         git_tags: what the history was read from.
         history: the releases that count, ignored ones left out.
         settings: of the component that the release belongs to.
@@ -55,7 +51,7 @@ class Plan:
 
     @property
     def exact(self) -> tuple[PlannedTag, ...]:
-        """The exact tags to push."""
+        """Return the exact tags to push."""
         return tuple(t for t in self.tags if t.action == "push" and t.kind == "exact")
 
     @property
@@ -65,13 +61,13 @@ class Plan:
 
     @property
     def floating(self) -> tuple[PlannedTag, ...]:
-        """The floating tags to push, the narrowest scope first: ``1.2`` before ``latest``."""
+        """Return the floating tags to push, narrowest scope first: ``1.2`` before ``latest``."""
         pushed = [t for t in self.tags if t.action == "push" and t.kind == "floating"]
         return tuple(sorted(pushed, key=lambda tag: -len(tag.template.fields)))
 
     @property
     def references(self) -> tuple[Reference, ...]:
-        """Every reference to push, repository by repository."""
+        """Return every reference to push, repository by repository."""
         names = [tag.name for tag in self.tags if tag.action == "push"]
         return tuple(r.tagged(name) for r in self.repositories for name in names)
 
@@ -85,10 +81,8 @@ def plan_release(
     """Plan the release that the settings, the CI system or HEAD name.
 
     Args:
-        tree: the work tree.
-        configuration: the settings of every component.
         environ: the environment, in which CI systems name the git tag.
-        warn: told what a person should know and the plan can live with.
+        warn: called with each warning.
 
     Raises:
         NoReleaseError: there is no release to plan.
@@ -99,13 +93,13 @@ def plan_release(
     git_tags = read_git_tags(tree, default.history, default.remote)
     release, settings = choose_release(tree, configuration, git_tags, environ)
     plan = plan_for(release, settings, git_tags)
-    if git_tags.unknown:
-        _check_known(plan, warn)
+    names = ", ".join(tag.name for tag in plan.floating)
+    require_known(git_tags, plan.history, names and f"whether {names} may move", warn)
     return plan
 
 
 def plan_for(release: Release, settings: Settings, git_tags: GitTags) -> Plan:
-    """The plan for a release, given what git says."""
+    """Plan a release whose settings are known, given the git tags."""
     history = settings.policy.counted(git_tags.releases(settings.tag_prefix))
     tags = fan_out(release, history, settings.policy)
     return Plan(release, tags, settings.images, git_tags, history, settings)
@@ -117,7 +111,7 @@ def choose_release(
     git_tags: GitTags,
     environ: Mapping[str, str],
 ) -> tuple[Release, Settings]:
-    """The release to publish, and the settings of the component that it belongs to.
+    """Choose the release to publish, and the settings of its component.
 
     The first of: the setting ``git_tag``; the tag that the CI system says it runs for; the
     highest release at HEAD.
@@ -134,7 +128,7 @@ def choose_release(
 
 
 def ci_git_tag(environ: Mapping[str, str]) -> tuple[str, str] | None:
-    """The git tag that the CI system says it runs for, behind the variable that says so."""
+    """Return the git tag that the CI system runs for, behind the variable that names it."""
     for variable, prefix in _CI_VARIABLES.items():
         value = environ.get(variable, "")
         if value.startswith(prefix) and (name := value.removeprefix(prefix)):
@@ -145,23 +139,25 @@ def ci_git_tag(environ: Mapping[str, str]) -> tuple[str, str] | None:
 def _named_release(
     tree: WorkTree, configuration: Configuration, git_tags: GitTags, name: str, where: str
 ) -> tuple[Release, Settings]:
+    shown = f"{printable(name, 100)!r}"
     settings = configuration.of(name)
     if settings is None:
         raise NoReleaseError(
-            f"the git tag {name!r} (from {where}) is not a version behind the tag prefix",
+            f"the git tag {shown} (from {where}) is not a version behind the tag prefix",
             _advice(tree, configuration, git_tags, "name a release, such as v1.2.3"),
         )
     commit = git_tags.commits.get(name)
     if commit is None:
         raise NoReleaseError(
-            f"there is no git tag {name!r} (from {where})",
+            f"there is no git tag {shown} (from {where})",
             _advice(tree, configuration, git_tags, f"fetch it: git fetch origin tag {name}"),
         )
-    for release in settings.policy.counted(git_tags.releases(settings.tag_prefix)):
+    releases = git_tags.releases_at(commit, settings.tag_prefix)
+    for release in settings.policy.counted(releases):
         if release.git_tag == name:
             return release, settings
     raise NoReleaseError(
-        f"the release {name!r} is ignored (yanked) by the settings",
+        f"the release {shown} is ignored (yanked) by the settings",
         "take it out of `ignore`, or publish another release",
     )
 
@@ -169,8 +165,14 @@ def _named_release(
 def _release_at_head(
     tree: WorkTree, configuration: Configuration, git_tags: GitTags
 ) -> tuple[Release, Settings]:
-    revision = head(tree)
-    here = [each for each in _releases(configuration, git_tags) if each[0].revision == revision]
+    revision = tree.head()
+    here = [
+        (release, settings)
+        for settings in _all_settings(configuration)
+        for release in _counting(
+            git_tags.releases_at(revision, settings.tag_prefix), configuration, settings
+        )
+    ]
     if len({settings.tag_prefix for _, settings in here}) > 1:
         names = ", ".join(sorted(release.git_tag for release, _ in here))
         raise UsageError(
@@ -186,45 +188,40 @@ def _release_at_head(
     return release, here[0][1]
 
 
-def _releases(
-    configuration: Configuration, git_tags: GitTags
-) -> Iterator[tuple[Release, Settings]]:
-    """All releases that count, with the settings of the component that each belongs to."""
-    for settings in (configuration.default, *configuration.components):
-        for release in settings.policy.counted(git_tags.releases(settings.tag_prefix)):
-            if configuration.of(release.git_tag) is settings:
-                yield release, settings
+def _all_settings(configuration: Configuration) -> tuple[Settings, ...]:
+    return (configuration.default, *configuration.components)
+
+
+def _counting(
+    releases: Iterable[Release], configuration: Configuration, settings: Settings
+) -> list[Release]:
+    """Return the releases that belong to a component and are not ignored."""
+    return [
+        release
+        for release in settings.policy.counted(releases)
+        if configuration.of(release.git_tag) is settings
+    ]
 
 
 def _advice(tree: WorkTree, configuration: Configuration, git_tags: GitTags, otherwise: str) -> str:
-    """What to do where there is no release: names the nearest one, if there is any."""
-    releases = [release for release, _ in _releases(configuration, git_tags)]
+    """Return what to do where there is no release: names the nearest one, if there is any."""
+    releases = [
+        release
+        for settings in _all_settings(configuration)
+        for release in _counting(git_tags.releases(settings.tag_prefix), configuration, settings)
+    ]
     commits = {r.revision: r for r in sorted(releases, key=lambda r: r.version)}
-    nearest = nearest_release(tree, commits, head(tree)) if commits else None
+    nearest = tree.nearest(tree.head(), commits) if commits else None
     if nearest is None:
         return otherwise
-    release, distance = nearest
+    revision, distance = nearest
+    git_tag = commits[revision].git_tag
     if not distance:
-        return f"the release at HEAD is {release.git_tag}: --git-tag {release.git_tag} names it"
+        return f"the release at HEAD is {git_tag}: --git-tag {git_tag} names it"
     behind = f"{distance} commit{'s' * (distance != 1)} back"
     return (
-        f"the nearest release is {release.git_tag}, {behind}: tag this commit with git tag, or"
-        f" run at that one: git checkout {release.git_tag}"
-    )
-
-
-def _check_known(plan: Plan, warn: Callable[[str], None]) -> None:
-    """Go on with local tags only where they can be all there are."""
-    git_tags = plan.git_tags
-    others = any(r.version != plan.release.version for r in plan.history)
-    if not plan.floating or (others and not git_tags.shallow):
-        warn(f"{git_tags.unknown}; going on with the local tags")
-        return
-    why = "the clone is shallow" if git_tags.shallow else "this clone knows no other release"
-    names = ", ".join(tag.name for tag in plan.floating)
-    raise HistoryError(
-        f"{git_tags.unknown}, and {why}: whether {names} may move cannot be known",
-        "make the remote readable, or say that the local tags are all there are: --history local",
+        f"the nearest release is {git_tag}, {behind}: tag this commit with git tag, or run at that"
+        f" one: git checkout {git_tag}"
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from releasetag.config import Settings
 from releasetag.errors import ConflictError, NoReleaseError, UsageError
-from releasetag.parallel import side_by_side
+from releasetag.parallel import map_parallel
 from releasetag.policy import TagPolicy
 from releasetag.publish.converge import not_staying_error, settle, warn_or_raise_unsure
 from releasetag.published import inspect_image, proven_version
@@ -99,7 +99,7 @@ def plan_promotion(
     )
     tags = [repository.tagged(name) for name in names for repository in settings.images]
     moves = tuple(
-        move for _, move in side_by_side(lambda tag: _inspect(mover, tag), tags, settings.jobs)
+        move for _, move in map_parallel(lambda tag: _inspect(mover, tag), tags, settings.jobs)
     )
     down = ", ".join(f"{each.reference} names {each.now}" for each in moves if each.moves_down)
     if down and not allow_downgrade:
@@ -142,7 +142,7 @@ def promote_release(
 
         for name in dict.fromkeys(each.tag for each in references):
             named = [each for each in references if each.tag == name]
-            side_by_side(roll_back, named, settings.jobs)
+            map_parallel(roll_back, named, settings.jobs)
         return
     mover = Mover(
         registries,
@@ -220,7 +220,7 @@ def _find_manifest(
             f"check out {release.git_tag or 'its git tag'} and run releasetag publish first",
         )
 
-    found = side_by_side(find, settings.images, settings.jobs)
+    found = map_parallel(find, settings.images, settings.jobs)
     if len({manifest.digest for _, manifest in found}) > 1:
         shown = ", ".join(f"{repository} has {each.digest}" for repository, each in found)
         raise ConflictError(

@@ -10,7 +10,7 @@ from typing import Literal
 
 from releasetag.errors import ConflictError, ReleasetagError
 from releasetag.fanout import higher_releases
-from releasetag.parallel import side_by_side
+from releasetag.parallel import map_parallel
 from releasetag.policy import TagPolicy
 from releasetag.published import inspect_image, proven_version, release_by_digest
 from releasetag.reference import Reference, Repository
@@ -71,7 +71,7 @@ class Mover:
         results = []
         for name in names:
             references = [repository.tagged(name) for repository in self.repositories]
-            results += [result for _, result in side_by_side(reported, references, self.jobs)]
+            results += [result for _, result in map_parallel(reported, references, self.jobs)]
         return results
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from releasetag.config import Settings
 from releasetag.fanout import floating_holders
-from releasetag.parallel import side_by_side
+from releasetag.parallel import map_parallel
 from releasetag.policy import TagPolicy
 from releasetag.published import PublishedImage, inspect_image
 from releasetag.reference import Repository
@@ -79,7 +79,7 @@ def verify_repositories(
     def verify(repository: Repository) -> VerifiedRepository:
         return _Check(registries, repository, policy, history, deep, settings.jobs).run()
 
-    done = [each for _, each in side_by_side(verify, settings.images, settings.jobs)]
+    done = [each for _, each in map_parallel(verify, settings.images, settings.jobs)]
     return tuple(_without_ok_exact(each, policy) for each in _mark_differences(done))
 
 
@@ -132,7 +132,7 @@ class _Check:
             newest = self.policy.exact_tags(version, revision)
             newest += self.policy.floating_tags(version, revision)
             tags = [self.repository.tagged(name) for name in newest]
-            digests = side_by_side(self.registries.digest, tags, self.jobs)
+            digests = map_parallel(self.registries.digest, tags, self.jobs)
             if not any(digest for _, digest in digests):
                 return []
         return [name for name in names if not listed or name in listed]
@@ -140,9 +140,9 @@ class _Check:
     def _inspect(self, names: Sequence[str]) -> dict[str, PublishedImage]:
         """Inspect tags; what is not there is left out. No image is inspected twice."""
         tags = [self.repository.tagged(name) for name in dict.fromkeys(names)]
-        digests = side_by_side(self.registries.digest, tags, self.jobs)
+        digests = map_parallel(self.registries.digest, tags, self.jobs)
         found = {tag.tag: digest for tag, digest in digests if digest is not None}
-        inspected = dict(side_by_side(self._image, dict.fromkeys(found.values()), self.jobs))
+        inspected = dict(map_parallel(self._image, dict.fromkeys(found.values()), self.jobs))
         images = {name: inspected[digest] for name, digest in found.items()}
         return {name: image for name, image in images.items() if image is not None}
 

@@ -31,6 +31,8 @@ from tests.support.publish import publish_here
 from tests.support.registry import RegistryServer
 from tests.support.run import clean_environ
 
+pytestmark = pytest.mark.slow
+
 SIDE_BY_SIDE = 2
 BEFORE = {"1.2": "1.2.2", "latest": "1.2.2"}
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from releasetag.labels import merge, release_labels, web_url
+from releasetag.labels import merge, release_labels
 from releasetag.reference import parse_repository
 from releasetag.version import Release, parse_version
 
@@ -33,7 +33,10 @@ def test_a_release_has_the_labels_of_the_specification() -> None:
     }
 
 
-@pytest.mark.parametrize("remote_url", [None, "", "/srv/git/app.git", "file:///srv/git/app.git"])
+@pytest.mark.parametrize(
+    "remote_url",
+    [None, "", "/srv/git/app.git", "file:///srv/git/app.git", "https://al:hunter2/x@git.example/a"],
+)
 def test_what_is_not_known_is_not_claimed(remote_url: str | None) -> None:
     made = release_labels(release("1.2.3"), None, remote_url, parse_repository("app"))
 
@@ -71,46 +74,3 @@ def test_other_labels_win_but_for_version_and_revision(
     given: dict[str, str], in_dockerfile: set[str], expected: dict[str, str]
 ) -> None:
     assert merge(OWN, given, frozenset(PREFIX + name for name in in_dockerfile)) == expected
-
-
-@pytest.mark.parametrize(
-    ("remote_url", "expected"),
-    [
-        ("https://github.com/acme/app.git", "https://github.com/acme/app"),
-        ("https://github.com/acme/app/", "https://github.com/acme/app"),
-        ("http://git.example.com:8080/acme/app", "https://git.example.com:8080/acme/app"),
-        ("git@github.com:acme/app.git", "https://github.com/acme/app"),
-        ("github.com:acme/app.git", "https://github.com/acme/app"),
-        ("git@gitlab.example.com:/group/sub/app.git", "https://gitlab.example.com/group/sub/app"),
-        # The port of ssh is none of the web's.
-        ("ssh://git@git.example.com:2222/acme/app.git", "https://git.example.com/acme/app"),
-        ("git://git.example.com/acme/app.git", "https://git.example.com/acme/app"),
-        ("git+ssh://git@git.example.com/acme/app.git", "https://git.example.com/acme/app"),
-        ("../app.git", ""),
-        ("/srv/app.git", ""),
-        ("file:///srv/app.git", ""),
-        ("https://git.example.com:port/acme/app", ""),
-        ("https://[::1/app", ""),
-        ("ext::sh -c anything", ""),
-        ("", ""),
-    ],
-)
-def test_a_remote_is_named_as_a_person_opens_it(remote_url: str, expected: str) -> None:
-    assert web_url(remote_url) == expected
-
-
-@pytest.mark.parametrize(
-    "remote_url",
-    [
-        "https://alice:hunter2@github.com/acme/app.git",
-        "https://hunter2@github.com/acme/app.git",
-        "https://x-access-token:hunter2@github.com/acme/app",
-        "https://alice:hunter2@x@github.com/acme/app.git",
-        "ssh://alice:hunter2@github.com/acme/app.git",
-        "alice:hunter2@github.com:acme/app.git",
-        "https://github.com/acme/app.git?token=hunter2",
-        "https://github.com/acme/app.git#hunter2",
-    ],
-)
-def test_no_credential_of_a_remote_gets_into_a_label(remote_url: str) -> None:
-    assert web_url(remote_url) == "https://github.com/acme/app"

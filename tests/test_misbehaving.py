@@ -246,8 +246,8 @@ EXPECTED: dict[Misbehaviour, Expected] = {
         verify_drift=(1, 8),
         promote_down=(4, 8),
     ),
-    M.TRICKLE_HEADERS: Expected(_UNREADABLE.reason, _UNREADABLE.codes, patience=1800),
-    M.TRICKLE_BODY: Expected(_UNREADABLE.reason, _UNREADABLE.codes, patience=1800),
+    M.TRICKLE_HEADERS: Expected(_UNREADABLE.reason, _UNREADABLE.codes, patience=1500),
+    M.TRICKLE_BODY: Expected(_UNREADABLE.reason, _UNREADABLE.codes, patience=1500),
     M.LENGTH_SHORT: expect(
         "7: a manifest that is cut cannot be pulled, but it is there: nobody replaces it. A digest"
         " without a body is enough to some commands",

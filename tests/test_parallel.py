@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from releasetag.parallel import side_by_side
+from releasetag.parallel import map_parallel
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
@@ -17,17 +17,17 @@ def test_results_come_in_the_order_of_the_items() -> None:
             second_done.set()
         return item * 10
 
-    assert side_by_side(do, [1, 2], jobs=2) == [(1, 10), (2, 20)]
+    assert map_parallel(do, [1, 2], jobs=2) == [(1, 10), (2, 20)]
 
 
 def test_nothing_is_done_for_no_items() -> None:
-    assert side_by_side(lambda item: item, [], jobs=4) == []
+    assert map_parallel(lambda item: item, [], jobs=4) == []
 
 
-def test_items_are_done_side_by_side() -> None:
+def test_items_are_done_map_parallel() -> None:
     together = threading.Barrier(3)
 
-    side_by_side(lambda _: together.wait(20), "abc", jobs=3)
+    map_parallel(lambda _: together.wait(20), "abc", jobs=3)
 
 
 def test_no_more_are_under_way_than_jobs() -> None:
@@ -46,7 +46,7 @@ def test_no_more_are_under_way_than_jobs() -> None:
             now -= 1
         pairs.wait(20)
 
-    side_by_side(do, range(8), jobs=2)
+    map_parallel(do, range(8), jobs=2)
 
     assert most == 2
 
@@ -66,6 +66,6 @@ def test_the_first_failure_in_the_order_of_the_items_is_raised_when_all_have_end
             last_done.set()
 
     with pytest.raises(ValueError, match="1"):
-        side_by_side(do, [1, 2, 3, 4], jobs=4)
+        map_parallel(do, [1, 2, 3, 4], jobs=4)
 
     assert done == [3, 4]

@@ -11,7 +11,7 @@ import pytest
 
 from releasetag.config import load
 from releasetag.errors import HistoryError, NoReleaseError, UsageError
-from releasetag.history import open_work_tree
+from releasetag.git import open_work_tree
 from releasetag.plan import Plan, ci_git_tag, plan_release
 from tests.support.git import GitRepository
 from tests.support.run import clean_environ
@@ -417,7 +417,7 @@ MODULE = f"""
 import json, os, sys
 from pathlib import Path
 from releasetag.config import load
-from releasetag.history import open_work_tree
+from releasetag.git import open_work_tree
 from releasetag.plan import plan_release
 path = Path.cwd()
 tree = open_work_tree(path, os.environ)

@@ -104,7 +104,7 @@ class Publishing(RuleBasedStateMachine):
         self.check_not_down(before)
 
     @rule(pair=pairs, turns=turns)
-    def publish_side_by_side(self, pair: list[str], turns: list[int]) -> None:
+    def publish_map_parallel(self, pair: list[str], turns: list[int]) -> None:
         """The second release may be tagged while the first one's run is under way."""
         if not self.world.ignore.intersection(pair):
             before = self.floating()
@@ -112,7 +112,7 @@ class Publishing(RuleBasedStateMachine):
             self.check_not_down(before)
 
     @rule(pair=pairs, turns=turns)
-    def crash_side_by_side(self, pair: list[str], turns: list[int]) -> None:
+    def crash_map_parallel(self, pair: list[str], turns: list[int]) -> None:
         """The first run dies, maybe in the moment before it would have given a tag back."""
         if self.world.ignore.intersection(pair):
             return

@@ -41,12 +41,12 @@ def init(shared: Shared) -> int:
 
     Never over an existing file.
     """
-    from releasetag.history import open_work_tree, origin_url
+    from releasetag.git import open_work_tree
     from releasetag.report.json import format_object
 
     tree = open_work_tree(shared.path, os.environ)
     files = {
-        tree.root / "releasetag.toml": _CONFIG.format(image=_image(origin_url(tree, "origin"))),
+        tree.root / "releasetag.toml": _CONFIG.format(image=_image(tree.remote_url("origin"))),
         tree.root / ".github" / "workflows" / "release.yml": _WORKFLOW,
     }
     for file in files:
@@ -74,7 +74,7 @@ def init(shared: Shared) -> int:
 
 def _image(remote_url: str | None) -> str:
     """Return a first repository: in GitHub's registry for a remote there, else an example."""
-    from releasetag.labels import web_url
+    from releasetag.remote_url import web_url
 
     name = web_url(remote_url or "").removeprefix("https://github.com/").lower()
     return f'"ghcr.io/{name}"' if name.count("/") == 1 and ":" not in name else '"acme/app"'

@@ -17,6 +17,7 @@ from releasetag.credentials.encodings import Credentials, decode_basic_auth, ser
 from releasetag.credentials.helper import Helper
 from releasetag.errors import UsageError
 from releasetag.json_text import InvalidJsonError, parse_json
+from releasetag.text import printable
 
 _MAX_BYTES = 16 << 20
 _HELPER_NAME = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
@@ -159,7 +160,8 @@ def config_file(environ: Mapping[str, str]) -> DockerConfigFile | None:
     if not directory:
         return None
     path = Path(directory, "config.json")
-    name = f"~/{path.relative_to(home)}" if home and path.is_relative_to(home) else str(path)
+    is_at_home = home and path.is_relative_to(home)
+    name = printable(f"~/{path.relative_to(home)}" if is_at_home else str(path))
     text = b""
     try:
         with path.open("rb") as file:

@@ -3,7 +3,7 @@
 All that a publish knows of the engine is here.
 """
 
-from releasetag.history import WorkTree
+from releasetag.git import WorkTree
 from releasetag.image.source import EngineReport, ImageSource, Tools, builds, open_tools
 from releasetag.plan import Plan
 

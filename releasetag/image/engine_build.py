@@ -1,9 +1,8 @@
-"""The work tree, built by the engine for one platform."""
+"""Build the work tree on the engine, for one platform."""
 
 import os
 from typing import TYPE_CHECKING
 
-from releasetag.history import commit_time
 from releasetag.image.source import ImageSource
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ class BuiltImage(ImageSource):
         return "buildkit" if self._engine is None or self._engine.has_buildkit else "classic"
 
     def check(self) -> None:
-        """See that there are a context, a Dockerfile, secrets, SSH agents, and a builder."""
+        """Validate context, Dockerfile, secrets, SSH agents and builder."""
         from releasetag.engine.build import choose_builder
 
         self._context = self._open_context()
@@ -44,7 +43,7 @@ class BuiltImage(ImageSource):
         return self.build(platforms[0] if platforms else None, self.report.building)
 
     def build(self, platform: str | None, progress: "Callable[[BuildEvent], None]") -> str:
-        """Build for a platform, or for the engine's own; gives the image's ID."""
+        """Build for a platform, None for the engine's own; return the image ID."""
         from releasetag.engine.build import build
 
         return build(
@@ -57,7 +56,7 @@ class BuiltImage(ImageSource):
         )
 
     def options(self, platform: str | None) -> "BuildOptions":
-        """What the settings ask of a build."""
+        """Return the settings of a build, as the engine takes them."""
         from releasetag.engine.build import BuildOptions
         from releasetag.engine.buildkit.secrets import parse_ssh
 
@@ -82,7 +81,7 @@ class BuiltImage(ImageSource):
         )
 
     def build_args(self) -> dict[str, str]:
-        """The build arguments, and the commit's time for tools that make files reproducible."""
+        """Return the build arguments, and the commit's time for reproducible builds."""
         given = {
             name: self.tools.environ.get(name) if value is None else value
             for name, value in self.plan.settings.build_args.items()
@@ -92,7 +91,7 @@ class BuiltImage(ImageSource):
         return {"SOURCE_DATE_EPOCH": str(self._commit_time), **known}
 
     def labels_in_dockerfile(self) -> frozenset[str]:
-        """The labels that the Dockerfile sets itself."""
+        """Return the labels that the Dockerfile sets itself."""
         from releasetag.context.dockerfile import own_labels
 
         text = self._context.dockerfile.read_text("utf-8", "replace")
@@ -100,7 +99,7 @@ class BuiltImage(ImageSource):
 
     @property
     def _commit_time(self) -> int:
-        return commit_time(self.tree, self.plan.release.revision) or 0
+        return self.tree.commit_time(self.plan.release.revision) or 0
 
     def _open_context(self) -> "BuildContext":
         from releasetag.context.tree import open_context

@@ -34,10 +34,10 @@ class ExistingImage(ImageSource):
         self.origin = reference.repository.at(manifest.digest)
 
     def _all_platforms(self, name: str, reference: Reference | None) -> Reference | None:
-        """The index that the engine has one platform of; None if there is none.
+        """Return the index of which the engine has one platform; None if there is none.
 
-        The engine says which digests it pulled an image by. Some engines say so of an image that
-        was only ever built, too: a registry that does not have it, or does not answer, is no error.
+        The engine lists the digests that it pulled an image by. Some engines list one for an image
+        that was only built, so a registry that lacks it, or does not answer, is no error.
         """
         from releasetag.engine import images
 
@@ -46,7 +46,7 @@ class ExistingImage(ImageSource):
             if reference is None or pulled.repository == reference.repository:
                 try:
                     manifest = self.tools.registries.manifest(pulled)
-                except AuthError:  # what Docker Hub says of what it does not have
+                except AuthError:  # Docker Hub's answer for what does not exist
                     continue
                 except PushError as error:
                     self.report.warn(f"publishing the engine's platform alone: {error.message}")

@@ -1,4 +1,4 @@
-"""The work tree, built by the engine for several platforms: one build each, and one index.
+"""Build the work tree on the engine for several platforms: one build each, and one index.
 
 The engine pushes nothing without a tag, and holds an image of one platform behind a name. So every
 platform's image gets an exact tag of its own, ``1.2.3-linux-arm64``, and the index that is put
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from releasetag.errors import BuildError, ConflictError
 from releasetag.image.engine_build import BuiltImage
-from releasetag.parallel import side_by_side
+from releasetag.parallel import map_parallel
 from releasetag.published import inspect_image
 from releasetag.reference import Reference, Repository
 from releasetag.registry import Manifest
@@ -28,7 +28,7 @@ _INDEX = "application/vnd.oci.image.index.v1+json"
 
 @dataclass(frozen=True)
 class _PlatformImage:
-    """The image of one platform: in the engine, or published by a run that did not get to its end.
+    """The image of one platform: in the engine, or published by a run that did not finish.
 
     Attributes:
         image_id: the engine's; empty if it is published.
@@ -64,13 +64,13 @@ class PlatformImages(BuiltImage):
         # Base images, context and downloads of one build fill the pauses of another. The classic
         # builder has one image behind a base's name at a time, of one platform.
         jobs = self.plan.settings.jobs if self.builder == "buildkit" else 1
-        self._images = dict(side_by_side(make, platforms, jobs))
+        self._images = dict(map_parallel(make, platforms, jobs))
         # In the engine, the release's tags name the image that runs there.
         own = f"{self._engine.os}/{self._engine.arch}" if self._engine else ""
         return self._images[own].image_id if own in self._images else ""
 
     def _check_platform(self, image_id: str, platform: str) -> None:
-        """An index must not name an image as what it is not."""
+        """Raise BuildError for an image of another platform, which the index would misname."""
         from releasetag.engine import images
 
         built = images.platform_of(self.engine, image_id)
@@ -170,7 +170,7 @@ def make_index(children: list[tuple[str, Manifest]], annotations: Mapping[str, s
 
 
 class _Numbers:
-    """Numbers the steps of builds that run side by side, and names them by their platform."""
+    """Number the steps of concurrent builds, and name them by their platform."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -179,10 +179,10 @@ class _Numbers:
     def of(
         self, platform: str, progress: "Callable[[BuildEvent], None]"
     ) -> "Callable[[BuildEvent], None]":
-        """What the events of a platform's build are told to."""
+        """Return what receives the events of a platform's build."""
         from releasetag.events import StepStarted
 
-        def tell(event: "BuildEvent") -> None:
+        def report(event: "BuildEvent") -> None:
             with self._lock:
                 key = (platform, event.number)
                 number = self._numbers.setdefault(key, len(self._numbers) + 1)
@@ -194,4 +194,4 @@ class _Numbers:
             else:
                 progress(replace(event, number=number))
 
-        return tell
+        return report

@@ -1,4 +1,4 @@
-"""What a publish may ask of the image of a release, wherever it comes from."""
+"""ImageSource: how a release's image is produced."""
 
 import time
 from abc import ABC, abstractmethod
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from releasetag import labels
 from releasetag.credentials import CredentialStore
 from releasetag.errors import EngineError
-from releasetag.history import WorkTree, commit_time, origin_url
+from releasetag.git import WorkTree
 from releasetag.plan import Plan
 from releasetag.published import PublishedImage
 from releasetag.reference import Reference
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 
 class EngineReport(Protocol):
-    """Told what the engine does, as it happens."""
+    """Receives what the engine does as it happens."""
 
     def step(self, text: str, *, prints: bool = False) -> None:
-        """A step begins; `text` says which, for a person; in some, others print what they like."""
+        """A step begins; in one that `prints`, other programs write to standard error as well."""
 
     def building(self, event: "BuildEvent") -> None:
         """The engine builds; from several threads where it builds for several platforms."""
 
     def warn(self, text: str) -> None:
-        """Something that a person should know and the publish can live with."""
+        """The publish goes on, and a person should know this."""
 
     def pushing(self, event: "PushEvent") -> None:
         """The engine pushes; from several threads."""
@@ -96,9 +96,9 @@ def open_tools(
 
 
 class ImageSource(ABC):
-    """The image of one release: checked first, made once, pushed by the engine.
+    """The image of one release: validated, produced once, pushed by the engine.
 
-    A subclass says how it is made; what the engine does with an image that it has is here.
+    A subclass produces it; what the engine does with an image that it has is here.
 
     Attributes:
         builder: what makes the image, as the JSON names it.
@@ -121,7 +121,7 @@ class ImageSource(ABC):
         self._image_id = ""
 
     def check(self) -> None:
-        """See that the image can be made, without making it.
+        """Validate that the image can be produced, without producing it.
 
         Raises:
             UsageError: it cannot; nothing was done.
@@ -133,7 +133,7 @@ class ImageSource(ABC):
             self.engine_error = error
 
     def ready(self) -> None:
-        """See, without making the image, what else `make` would stumble over at once.
+        """Validate what else `make` would fail on at once, without producing the image.
 
         Raises:
             EngineError: there is no engine.
@@ -147,10 +147,10 @@ class ImageSource(ABC):
         return image.is_of(self.plan.release)
 
     def make(self) -> str:
-        """Make the image, and tag it in the engine with the exact tags.
+        """Produce the image, and tag it in the engine with the exact tags.
 
         Returns:
-            The engine's ID of the image; empty if the engine has no one image.
+            The engine's image ID; empty if the engine has no single image.
 
         Raises:
             EngineError: there is no engine.
@@ -164,7 +164,7 @@ class ImageSource(ABC):
 
     @abstractmethod
     def _make(self) -> str:
-        """Make the image; gives what `make` gives."""
+        """Produce the image; return its ID as `make` does."""
 
     def tag(self, reference: Reference) -> None:
         """Tag the image in the engine, if this run has made it there."""
@@ -174,7 +174,7 @@ class ImageSource(ABC):
             images.tag(self._engine, self._image_id, reference)
 
     def push(self, reference: Reference) -> str:
-        """Push one of the exact tags by the engine; gives the digest that the registry has."""
+        """Push an exact tag by the engine; return the digest that the registry has."""
         from releasetag.engine import images
 
         credentials = self.tools.credentials.find(reference.repository.registry)
@@ -182,17 +182,13 @@ class ImageSource(ABC):
 
     @property
     def engine(self) -> "Engine":
-        """The engine.
-
-        Raises:
-            EngineError: there is none.
-        """
+        """The engine; raises EngineError if there is none."""
         if self._engine is None:
             raise self.engine_error or EngineError("no Docker Engine", "start Docker")
         return self._engine
 
     def labels(self, in_dockerfile: frozenset[str] = frozenset()) -> dict[str, str]:
-        """The labels of the release's image.
+        """Return the labels of the release's image.
 
         Args:
             in_dockerfile: the keys that the Dockerfile sets itself.
@@ -200,8 +196,8 @@ class ImageSource(ABC):
         plan = self.plan
         own = labels.release_labels(
             plan.release,
-            commit_time(self.tree, plan.release.revision),
-            origin_url(self.tree, plan.settings.remote),
+            self.tree.commit_time(plan.release.revision),
+            self.tree.remote_url(plan.settings.remote),
             plan.repositories[0],
         )
         given = {key: value or "" for key, value in plan.settings.labels.items()}

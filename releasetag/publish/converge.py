@@ -16,7 +16,7 @@ from functools import partial
 
 from releasetag.errors import ConflictError, HistoryError, PushError
 from releasetag.fanout import higher_releases
-from releasetag.parallel import side_by_side
+from releasetag.parallel import map_parallel
 from releasetag.plan import Plan
 from releasetag.publish.run import Run
 from releasetag.published import inspect_image
@@ -154,7 +154,7 @@ def settle(
         named = [reference for reference in references if reference.tag == name]
         if skipped is not None:
             unsure |= dict.fromkeys(named, skipped)
-        results = side_by_side(partial(_settle_one, mover, holder), named, mover.jobs)
+        results = map_parallel(partial(_settle_one, mover, holder), named, mover.jobs)
         changed = changed or any(is_changed for _, is_changed in results)
     return Settled(changed, unsure)
 
@@ -288,7 +288,7 @@ def _manifest_in_place(mover: Mover, release: Release) -> Manifest | None:
     if manifest is None:
         return None
     tags = [repository.tagged(name) for repository in mover.repositories for name in names]
-    digests = side_by_side(registries.digest, tags, mover.jobs)
+    digests = map_parallel(registries.digest, tags, mover.jobs)
     return manifest if all(digest == manifest.digest for _, digest in digests) else None
 
 
@@ -296,7 +296,7 @@ def _has_passed(mover: Mover, release: Release, manifest: Manifest) -> bool:
     """Whether a floating tag of a release names its image, which is so only after its gates."""
     names = mover.policy.floating_tags(release.version, release.revision)
     tags = [repository.tagged(name) for repository in mover.repositories for name in names]
-    digests = side_by_side(mover.registries.digest, tags, mover.jobs)
+    digests = map_parallel(mover.registries.digest, tags, mover.jobs)
     return any(digest == manifest.digest for _, digest in digests)
 
 

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 from releasetag.errors import ReleasetagError
 from releasetag.history import GitTags
 from releasetag.image import EngineReport, ImageSource
-from releasetag.parallel import side_by_side
+from releasetag.parallel import map_parallel
 from releasetag.plan import Plan, plan_for
 from releasetag.policy import TagPolicy
 from releasetag.reference import Reference
@@ -127,8 +127,8 @@ class Run:
         )
 
     def each(self, do: Callable[[T], R], items: Sequence[T]) -> list[tuple[T, R]]:
-        """Do something for every item, concurrently; see `side_by_side`."""
-        return side_by_side(do, items, self.plan.settings.jobs)
+        """Do something for every item, concurrently; see `map_parallel`."""
+        return map_parallel(do, items, self.plan.settings.jobs)
 
     def each_reported(
         self, do: Callable[[Reference], TagResult], references: Sequence[Reference]

@@ -7,7 +7,8 @@ have.
 from functools import partial
 
 from releasetag.errors import UsageError
-from releasetag.history import WorkTree, changed_files, head, read_again
+from releasetag.git import WorkTree
+from releasetag.history import reread_git_tags
 from releasetag.image import Tools, builds, image_source
 from releasetag.plan import Plan
 from releasetag.publish import converge, exact, floating, gates
@@ -32,7 +33,7 @@ def publish_release(tree: WorkTree, plan: Plan, tools: Tools, report: Report) ->
     if builds(plan):
         check_work_tree(tree, plan)
     source = image_source(tree, plan, tools, report)
-    reread = partial(read_again, tree, plan.git_tags)
+    reread = partial(reread_git_tags, tree, plan.git_tags)
     return publish(
         Run(
             plan,
@@ -91,7 +92,7 @@ def check_settings(plan: Plan) -> None:
 
 def check_work_tree(tree: WorkTree, plan: Plan) -> None:
     """Raise UsageError if the work tree is not the release's commit."""
-    revision = head(tree)
+    revision = tree.head()
     if revision != plan.release.revision:
         name = plan.release.git_tag
         raise UsageError(
@@ -99,7 +100,7 @@ def check_work_tree(tree: WorkTree, plan: Plan) -> None:
             " the image would be built from other code",
             f"check it out first: git checkout {name}",
         )
-    changed = [] if plan.settings.allow_dirty else changed_files(tree)
+    changed = [] if plan.settings.allow_dirty else tree.changed_files()
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         raise UsageError(

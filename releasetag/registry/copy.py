@@ -1,6 +1,6 @@
 """Copy an image, or an index with all its images, from one repository to another."""
 
-from releasetag.parallel import side_by_side
+from releasetag.parallel import map_parallel
 from releasetag.reference import Reference, Repository
 from releasetag.registry.blobs import Endpoint, copy_blob
 from releasetag.registry.challenge import write_scope
@@ -77,6 +77,6 @@ def _copy_manifest(
             _copy_manifest(src, dst, descriptor.digest, repair=repair, depth=depth + 1)
         else:
             blobs[descriptor.digest] = descriptor
-    side_by_side(lambda blob: copy_blob(src, dst, blob), blobs.values(), UPLOADS)
+    map_parallel(lambda blob: copy_blob(src, dst, blob), blobs.values(), UPLOADS)
     if not present:
         put_manifest(dst.client, there, manifest)

@@ -1,6 +1,6 @@
 """Look for everything that an image needs in its repository."""
 
-from releasetag.parallel import side_by_side
+from releasetag.parallel import map_parallel
 from releasetag.reference import Repository
 from releasetag.registry.blobs import Endpoint, has_blob
 from releasetag.registry.challenge import read_scope
@@ -29,7 +29,7 @@ def find_missing(
     blobs: dict[str, Descriptor] = {}
     _collect(client, repository, manifest, missing, blobs, 0)
     at, scope = Endpoint(client, repository), read_scope(repository.path)
-    looked = side_by_side(lambda blob: has_blob(at, blob.digest, scope), blobs.values(), LOOKS)
+    looked = map_parallel(lambda blob: has_blob(at, blob.digest, scope), blobs.values(), LOOKS)
     return [*missing.values(), *(blob for blob, present in looked if not present)]
 
 

@@ -29,7 +29,7 @@ def list_tags(client: RegistryClient, repository: Repository) -> list[str] | Non
     lists tags, or lets everybody list them.
 
     Raises:
-        AuthError, PushError: see RegistryClient.send; not if the registry refuses.
+        PushError: see RegistryClient.send; not if the registry refuses.
     """
     path = f"/v2/{repository.path}/tags/list?n={PAGE}"
     tags: dict[str, None] = {}  # a set that keeps its order
@@ -52,7 +52,7 @@ def list_tags(client: RegistryClient, repository: Repository) -> list[str] | Non
         except NotFoundError as error:
             return [] if error.repository_unknown and not tags else None
         except (AuthError, RefusedError, TooLargeError, UnreadableLinkError):
-            return None
+            return None  # wrong credentials are an error of whatever is read next
         names = _names(response)
         if names is None:
             return None

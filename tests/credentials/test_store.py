@@ -174,7 +174,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     assert [path.name for path in machine.config.parent.iterdir()] == ["config.json"]
 
 
-def test_writers_side_by_side_leave_a_whole_file(machine: Machine) -> None:
+def test_writers_map_parallel_leave_a_whole_file(machine: Machine) -> None:
     def store_one(number: int) -> bool:
         registry = f"r{number}.example.com"
         store(registry, Credentials("ann", SECRET * 500), machine.environ)

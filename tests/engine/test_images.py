@@ -13,7 +13,7 @@ from releasetag.engine.build import BuildOptions, build
 from releasetag.engine.connect import Engine, connect
 from releasetag.errors import AuthError, EngineError, PushError, UsageError
 from releasetag.events import LayerPushed, PushEvent, PushRetried
-from releasetag.parallel import side_by_side
+from releasetag.parallel import map_parallel
 from releasetag.reference import Reference, parse_reference
 from tests.conftest import StartProxy, StartRegistry
 from tests.support.context import make_context
@@ -88,7 +88,7 @@ def test_names_that_are_given_at_the_same_time_all_stay(
     docker = connect(any_engine.environ)
     image_id = make_image(docker, tmp_path)
     names = [parse_reference(f"127.0.0.1:5000/side-by-side:{number}") for number in range(64)]
-    side_by_side(lambda name: images.tag(docker, image_id, name), names, 8)
+    map_parallel(lambda name: images.tag(docker, image_id, name), names, 8)
     missing = [name for name in names if images.find(docker, str(name)) is None]
     docker.client.close()
     assert missing == []

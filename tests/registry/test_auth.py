@@ -238,9 +238,9 @@ def test_no_password_goes_to_a_token_server_without_tls(
         Registries(lambda _: credentials, {}, transport=transport) as registries,
         pytest.raises(AuthError, match="not reached over https"),
     ):
-        registries.tags(REPOSITORY)
+        registries.manifest(REPOSITORY.tagged("1"))
     assert [str(request.url.copy_with(query=None)) for request in asked] == [
-        "https://registry.example.com/v2/acme/app/tags/list"
+        "https://registry.example.com/v2/acme/app/manifests/1"
     ]
 
 
@@ -274,7 +274,7 @@ def test_a_registry_on_this_machine_may_have_its_token_server_here_without_tls(
             assert registries.tags(Repository(registry, "app")) == ["1"]
         else:
             with pytest.raises(AuthError):
-                registries.tags(Repository(registry, "app"))
+                registries.manifest(Repository(registry, "app").tagged("1"))
     assert len(tokens) == allowed
 
 
@@ -405,7 +405,7 @@ def test_a_refused_token_is_an_error_at_once(
 def test_an_answer_without_a_token_is_an_auth_error(content: bytes) -> None:
     guard = Guarded(token=lambda _: httpx.Response(200, content=content))
     with guard.registries() as registries, pytest.raises(AuthError, match="holds no token"):
-        registries.tags(REPOSITORY)
+        registries.manifest(REPOSITORY.tagged("1"))
 
 
 @pytest.mark.parametrize("credentials", [SECRET, IDENTITY])

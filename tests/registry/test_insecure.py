@@ -192,16 +192,16 @@ def test_an_insecure_registry_leads_to_no_secure_host_in_plaintext(
         if kind == "realm":
             head = f'401 No\r\nWWW-Authenticate: Bearer realm="{elsewhere.url}/token"'
         else:
-            head = f"307 There\r\nLocation: {elsewhere.url}/v2/app/tags/list"
+            head = f"307 There\r\nLocation: {elsewhere.url}/v2/app/manifests/1"
         connection.sendall(f"HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n".encode())
 
     error = AuthError if kind == "realm" else PushError
     with listening(plain_registry(answer)) as address:
         with open_registries() as registries, pytest.raises(error, match="https"):
-            registries.tags(Repository(address, "app"))
+            registries.manifest(Repository(address, "app").tagged("1"))
         assert elsewhere.requests() == []
         # The registry's own port may be another one.
         insecure = [f"{lan_address()}:1"]
         with open_registries(insecure=insecure) as registries, suppress(PushError):
-            registries.tags(Repository(address, "app"))
+            registries.manifest(Repository(address, "app").tagged("1"))
         assert len(elsewhere.requests()) == 1

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from releasetag.credentials import Credentials
 from releasetag.errors import PushError, ReleasetagError, TransientError
 from releasetag.reference import Repository
 from releasetag.registry import Registries, network
@@ -181,8 +180,11 @@ def test_an_upload_that_nobody_reads_is_given_up(
     ],
 )
 def test_odd_answers_are_read(answer: bytes) -> None:
-    with raw_registry(answer) as (registries, repository):
-        registries.check(repository.registry, Credentials("alice", "secret"))
+    with (
+        raw_registry(answer) as (registries, repository),
+        pytest.raises(PushError, match=r"neither an image nor an index|is incomplete"),
+    ):
+        registries.manifest(repository.tagged("1"))
 
 
 @pytest.mark.parametrize(
@@ -221,7 +223,7 @@ def test_odd_answers_are_read(answer: bytes) -> None:
 )
 def test_what_is_no_answer_is_an_error(answer: bytes, is_transient: bool) -> None:
     with raw_registry(answer) as (registries, repository), pytest.raises(ReleasetagError) as caught:
-        registries.check(repository.registry, Credentials("alice", "secret"))
+        registries.manifest(repository.tagged("1"))
     assert isinstance(caught.value, TransientError) == is_transient
     assert repository.registry in caught.value.message
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from releasetag.errors import AuthError, PushError
+from releasetag.errors import PushError
 from releasetag.registry.links import UnreadableLinkError, next_link
 from tests.support.fake_registry import Waits, at, image, open_registries
 from tests.support.registry import RegistryServer
@@ -192,16 +192,6 @@ def test_a_list_without_end_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     with scripted(answer) as server:
         assert listed(server) is None
     assert len(server.asked) == 20
-
-
-def test_wrong_credentials_are_an_error_where_others_may_not_list() -> None:
-    def answer(asked: Asked) -> Answer:
-        if asked.line == "GET /token":
-            return refusal(401, "UNAUTHORIZED")
-        return refusal(401, challenge=f'Bearer realm="http://{server.address}/token"')
-
-    with scripted(answer) as server, pytest.raises(AuthError, match="cannot log in"):
-        listed(server)
 
 
 @given(st.binary(max_size=60) | st.text('<>;="next, rel\\', max_size=40).map(str.encode))

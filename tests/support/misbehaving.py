@@ -42,6 +42,9 @@ LAG_SECONDS = 3.0
 TOKEN_USES = 8  # more than a client has requests under way: they all may find a token ended
 TRICKLE_SECONDS = 20.0
 """Between two bytes of a trickle: less than any client waits for the next one."""
+TRICKLE_BYTES = 8
+TRICKLE_HOLD = 15.0
+"""Real seconds after these bytes in which a client has to give up."""
 
 MOST_REQUESTS = 5000
 """More than any command needs; who goes on has no end, and gets no more answers."""
@@ -120,8 +123,8 @@ class Misbehaviour(Enum):
     # Bytes.
     HEADERS_NON_ASCII = "bytes that are not ASCII in headers and parameters nobody asked for"
     HEADERS_ALL_NON_ASCII = "bytes that are not ASCII at the end of every header's value"
-    TRICKLE_HEADERS = "a head of which a byte comes now and then, for hours, and no end"
-    TRICKLE_BODY = "a body of which a byte comes now and then"
+    TRICKLE_HEADERS = "a head of which a byte comes every 20 seconds"
+    TRICKLE_BODY = "a body of which a byte comes every 20 seconds"
     LENGTH_SHORT = "a Content-Length shorter than the body"
     LENGTH_LONG = "a Content-Length longer than the body"
     CUT_NOW_AND_THEN = "connections that are reset in the middle of an answer, now and then"
@@ -928,8 +931,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(registry.mangle(request, head + body))
             self.close_connection = True
         elif odd is M.TRICKLE_HEADERS:
-            self._trickle(head[:-2] + b"X-Padding: " + b"a" * 2000)
-            self._reset()
+            self._trickle(head)
         elif odd is M.TRICKLE_BODY and body:
             self.wfile.write(head)
             self._trickle(body)
@@ -945,11 +947,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True  # or the client waits for the rest
 
     def _trickle(self, content: bytes) -> None:
-        for byte in content:
-            if self.server.registry.is_overrun:
-                break
+        """Send some bytes, each a while after the last; then the client should have enough."""
+        for byte in content[:TRICKLE_BYTES]:
             self.wfile.write(bytes([byte]))
             self.server.registry.clock.sleep(TRICKLE_SECONDS)
+        self.connection.settimeout(TRICKLE_HOLD)
+        try:
+            self.connection.recv(1)  # until it closes
+        except TimeoutError:
+            self.server.registry.failures.append("a client waits on and on for an answer")
+        self._reset()
 
     def _reset(self) -> None:
         """Reset the connection (RST)."""

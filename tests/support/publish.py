@@ -8,7 +8,7 @@ from typing import Any
 from releasetag.config import load
 from releasetag.credentials import Credentials
 from releasetag.engine.connect import connect
-from releasetag.history import open_work_tree
+from releasetag.git import open_work_tree
 from releasetag.image import Tools
 from releasetag.plan import plan_release
 from releasetag.publish import publish_release

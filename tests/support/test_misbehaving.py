@@ -62,7 +62,8 @@ class Client:
         self, method: str, path: str, headers: dict[str, str], body: bytes
     ) -> tuple[int, dict[str, str], bytes]:
         host, port = self.registry.address.split(":")
-        with closing(http.client.HTTPConnection(host, int(port), timeout=20)) as connection:
+        timeout = 0.05 if "TRICKLE" in str(self.registry.misbehaviour) else 20
+        with closing(http.client.HTTPConnection(host, int(port), timeout=timeout)) as connection:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
             return answer.status, dict(answer.getheaders()), answer.read()
