@@ -35,7 +35,7 @@ def printable(text: str, limit: int = 300) -> str:
     """
     # Invisible formatting and bidirectional overrides go as well: they can make a line lie.
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    line = re.sub(r"(\bhttps?://[^\s?\"']+)\?[^\s\"']*", r"\1", line)
+    line = re.sub(r"(\bhttps?://[^\s?\"']++)(?:\?[^\s\"']*)?", r"\1", line)
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 

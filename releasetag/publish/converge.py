@@ -119,11 +119,13 @@ def confirm(run: Run, manifest: Manifest) -> None:
 
     for reference, digest in run.each(settled, run.first_exact_references):
         if digest != manifest.digest:
-            raise ConflictError(
+            error = ConflictError(
                 f"{reference} was {manifest.digest} and names {digest or 'nothing'} now:"
                 " another run publishes the same version",
                 "see that one run publishes a version at a time, and run `releasetag verify`",
             )
+            run.report.published(TagResult(reference, digest or "", "failed", error=error.message))
+            raise error
 
 
 def settle(

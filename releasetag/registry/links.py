@@ -7,6 +7,8 @@ import re
 
 import httpx
 
+_MAX_LENGTH = 8192  # the time to parse one grows with the square of its length
+
 _LINK = re.compile(
     r"""<\s*([^>]*?)\s*>((?:\s*;\s*[^\s=;,]+(?:\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s;,"]*))?)*)"""
 )
@@ -28,6 +30,8 @@ def next_link(headers: httpx.Headers) -> str:
         UnreadableLinkError: the header cannot be read.
     """
     text = header_text(headers, "Link")
+    if len(text) > _MAX_LENGTH:
+        raise UnreadableLinkError
     for address, parameters in _LINK.findall(text):
         if _is_next(parameters) and address:
             return str(address)
