@@ -399,6 +399,34 @@ def test_no_answer_that_is_broken_takes_latest_down_where_git_does_not_know_the_
     assert_promises(world)
 
 
+# What a proxy or a gateway on the way may answer with status 200.
+OTHER_BODIES = {
+    "nothing": b"",
+    "a page": b"<html><h1>Sign in</h1></html>",
+    "an object": b"{}",
+    "an error": b'{"errors": [{"code": "UNAVAILABLE", "message": "try again"}]}',
+    "another manifest": b'{"schemaVersion": 2, "manifests": []}',
+    "schema 1": b'{"schemaVersion": 1, "fsLayers": []}',
+    "too much": b" " * (5 * 1024 * 1024),
+}
+
+
+@pytest.mark.parametrize("indexes", [(), ("2.0.0",)], ids=["image", "index"])
+@pytest.mark.parametrize("body", OTHER_BODIES)
+def test_no_other_body_takes_latest_down_where_git_does_not_know_the_release(
+    body: str, indexes: tuple[str, ...]
+) -> None:
+    """Each answer once: what does not have its digest is no word on what the registry has."""
+    down = []
+    for index in range(count("publish")):
+        memory = Memory(At(index, Mutation(body=lambda _: OTHER_BODIES[body]), lasts=False))
+        world = memory.world(knows=("1.9.0", "1.9.1"), indexes=indexes)
+        outcome(world, "publish")
+        if any(tags["latest"] != world.digests["2.0.0"] for tags in world.tags()):
+            down.append(memory.seen[index])
+    assert down == []
+
+
 # On a real socket -------------------------------------------------------------------------------
 
 PIECES = (

@@ -54,6 +54,7 @@ class World:
         published: versions whose exact tag is there besides.
         knows: the versions that git knows.
         transport: the way to the registries, if it is not the network.
+        indexes: versions that are published for several platforms.
 
     Attributes:
         digests: of the images, by version.
@@ -67,11 +68,12 @@ class World:
         published: Sequence[str] = (),
         knows: Sequence[str] = KNOWN,
         transport: httpx.BaseTransport | None = None,
+        indexes: Sequence[str] = ("2.0.0",),
     ) -> None:
         *self.targets, self.source = registries
         self.digests: dict[str, str] = {}
         self.clock = Clock()
-        self._transport = transport
+        self._transport, self._indexes = transport, indexes
         commits = {f"v{version}": revision(version) for version in knows}
         self._git_tags = GitTags(commits, "remote", "", False, "auto", "origin")
         for target in self.targets:
@@ -84,7 +86,7 @@ class World:
 
     def _put(self, registry: MisbehavingRegistry, path: str, version: str, *tags: str) -> None:
         labels = {VERSION: version, REVISION: revision(version)}
-        if version == "2.0.0":
+        if version in self._indexes:
             self.digests[version] = registry.put_index(path, *tags, labels=labels)
         else:
             self.digests[version] = registry.put_image(path, *tags, labels=labels)
@@ -198,9 +200,14 @@ class Memory(httpx.BaseTransport):
         for name, registry in self.registries.items():
             registry.address, registry.scheme = name, "https"
 
-    def world(self, published: Sequence[str] = (), knows: Sequence[str] = KNOWN) -> World:
+    def world(
+        self,
+        published: Sequence[str] = (),
+        knows: Sequence[str] = KNOWN,
+        indexes: Sequence[str] = ("2.0.0",),
+    ) -> World:
         """Return the world in which these are the registries."""
-        return World(list(self.registries.values()), published, knows, self)
+        return World(list(self.registries.values()), published, knows, self, indexes)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request, or have it answered otherwise."""
