@@ -64,8 +64,7 @@ class TooLargeError(PushError):
 class BrokenImageError(PushError):
     """What a name points at cannot be used as an image, today or later.
 
-    Its media type is unknown (schema 1), it is malformed, something that it needs is missing, or
-    the bytes do not match their digest.
+    Its media type is unknown (schema 1), it is malformed, or something that it needs is missing.
     """
 
 
@@ -140,9 +139,13 @@ def request_error(
     return kind(f"{message} cannot be used: {reason}", "ask whoever runs the registry")
 
 
-def digest_mismatch_error(operation: str, registry: str) -> BrokenImageError:
-    """Return the error for content that does not match its digest."""
-    return BrokenImageError(
+def digest_mismatch_error(operation: str, registry: str) -> PushError:
+    """Return the error for content that does not match its digest.
+
+    It says nothing of the image: something between may have answered in the registry's place. An
+    image that cannot be used would be replaced, and a lower version take its tag.
+    """
+    return PushError(
         f"cannot {operation}: {registry} serves other bytes than the digest says",
         "do not use this image; ask whoever runs the registry",
     )

@@ -19,7 +19,6 @@ from releasetag.registry.errors import (
     ImmutableTagError,
     NotFoundError,
     RefusedError,
-    TooLargeError,
     digest_mismatch_error,
     incomplete_error,
 )
@@ -87,7 +86,7 @@ def fetch_manifest(
     """Return the manifest or index that a reference names; None if it names nothing.
 
     Raises:
-        BrokenImageError: it is no image or index, or does not match the digest.
+        BrokenImageError: it is no image or index.
         AuthError, PushError: see RegistryClient.send.
     """
     response = _read(client, reference, denied_is_absent=denied_is_absent)
@@ -224,7 +223,7 @@ def _fetch_image_config(
     scopes = (read_scope(repository.path),)
     try:
         content = client.send(Request("GET", path, operation, scopes, limit=CONFIG_LIMIT)).content
-    except (NotFoundError, TooLargeError) as error:
+    except NotFoundError as error:
         raise BrokenImageError(error.message, error.hint) from error
     if parse_object(content) is None:
         raise incomplete_error(operation, client.name)
@@ -253,8 +252,6 @@ def _read(
         if denied_is_absent:
             return None  # the push decides
         raise
-    except TooLargeError as error:
-        raise BrokenImageError(error.message, error.hint) from error
     content, stated = response.content, response.headers.get("Docker-Content-Digest", "")
     # An incomplete response is no reason to call the image broken.
     if parse_object(content) is None:

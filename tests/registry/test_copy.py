@@ -378,14 +378,14 @@ def test_an_upload_that_is_lost_is_started_again_once(status: int, times: int) -
     ],
 )
 @pytest.mark.parametrize("what", [b"layer", b"{}"])
-def test_what_is_wrong_at_the_source_is_a_broken_image_and_goes_nowhere(
+def test_what_is_wrong_at_the_source_goes_nowhere(
     change: Callable[[dict[str, bytes], str], object], message: str, what: bytes
 ) -> None:
     waits = Waits()
     memory = MemoryRegistry(mount=lambda _: refusal(405))
     name = memory.put_image(b"layer")
     change(memory.held["acme/app"], digest(what))
-    with scripted(memory) as server, pytest.raises(BrokenImageError, match=message):
+    with scripted(memory) as server, pytest.raises(PushError, match=message):
         copied(server, name, waits)
     assert waits.seconds == []
     assert name not in memory.held.get("acme/new", {})
