@@ -59,7 +59,6 @@ def logout(shared: Shared, *, registry: Registry = "docker.io") -> int:
 
 def _registry_name(text: str) -> str:
     """Return the registry that a name means, or a URL, which people paste."""
-    from releasetag.errors import UsageError
     from releasetag.reference import parse_registry
 
     host = text.removeprefix("https://").removeprefix("http://").rstrip("/")

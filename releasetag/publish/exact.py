@@ -94,8 +94,8 @@ def publish(run: Run, origin: Reference | None, *, reused: bool) -> tuple[Proven
     if provenance is None:
         image = inspect_image(run.registries, origin)
         image_id = image.config_digest if image else ""
-        built = reused or bool(pushed)
-        provenance = Provenance(run.source.builder, built, run.clock() - started, image_id)
+        is_reused = reused or bool(pushed)  # another run was first, and this one's image is dropped
+        provenance = Provenance(run.source.builder, is_reused, run.clock() - started, image_id)
     provenance = replace(provenance, digest=manifest.digest)
     run.report.made(provenance)
     return provenance, manifest

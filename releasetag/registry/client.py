@@ -215,7 +215,7 @@ class RegistryClient:
         if self.name not in self._insecure and self._insecure.may_have_more():
             try:
                 self._http.get(base_url.join("/v2/"), extensions=self._extensions)
-            except httpx.TransportError:
+            except (httpx.RequestError, UnicodeError, TooLarge):
                 self._insecure.add_more()
         return self.name in self._insecure
 

@@ -3,6 +3,7 @@
 Source: loadInsecureRegistries, isSecureIndex and isCIDRMatch in moby's daemon/pkg/registry.
 """
 
+import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 import httpx
@@ -54,20 +55,23 @@ class InsecureRegistries:
         self,
         listed: Collection[str],
         environ: Mapping[str, str],
-        find_more: Callable[[], Collection[str]] = tuple,
+        find_more: Callable[[], Collection[str]] | None = None,
     ) -> None:
         self._listed = tuple(listed)
         self._environ = environ
         self._find_more = find_more
+        self._lock = threading.Lock()
 
     def may_have_more(self) -> bool:
-        """Whether there is an engine that may list more of them, and has not been asked yet."""
-        return self._find_more is not tuple
+        """Whether there is an engine that may list more of them, and has not answered yet."""
+        return self._find_more is not None
 
     def add_more(self) -> None:
-        """Add those that the engine lists."""
-        find_more, self._find_more = self._find_more, tuple
-        self._listed += tuple(find_more())
+        """Add those that the engine lists; whoever else needs them waits for its answer."""
+        with self._lock:
+            if self._find_more is not None:
+                self._listed += tuple(self._find_more())
+                self._find_more = None
 
     @property
     def _hosts(self) -> tuple[str, ...]:

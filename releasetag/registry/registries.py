@@ -51,7 +51,7 @@ class Registries:
         environ: Mapping[str, str],
         *,
         insecure: Collection[str] = (),
-        find_insecure: Callable[[], Collection[str]] = tuple,
+        find_insecure: Callable[[], Collection[str]] | None = None,
         sleep: Callable[[float], object] = time.sleep,
         random: Callable[[], float] = random_module.random,
         clock: Callable[[], float] = time.monotonic,

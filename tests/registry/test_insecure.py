@@ -2,6 +2,8 @@
 
 import ipaddress
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Literal
 
@@ -99,6 +101,31 @@ def test_the_engine_is_asked_only_where_tls_does_not_work(start_registry: StartR
         assert asked == []
         assert registries.digest(at(plain).tagged("1.2.3")) == expected
         assert asked == ["engine"]
+
+
+def test_registries_that_are_asked_at_once_wait_for_the_engine(
+    start_registry: StartRegistry,
+) -> None:
+    places = [start_registry(host=lan_address()) for _ in range(2)]
+    expected = [place.put_image("acme/app", "1") for place in places]
+    asked, answers = threading.Event(), threading.Event()
+
+    def find_insecure() -> list[str]:
+        asked.set()
+        assert answers.wait(20)
+        return [place.address for place in places]
+
+    with (
+        Registries(lambda _: None, {}, find_insecure=find_insecure) as registries,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        first = threads.submit(registries.digest, at(places[0]).tagged("1"))
+        assert asked.wait(20)
+        second = threads.submit(registries.digest, at(places[1]).tagged("1"))
+        with suppress(TimeoutError):  # it waits, as it has to
+            second.exception(0.5)
+        answers.set()
+        assert [first.result(), second.result()] == expected
 
 
 def test_blobs_are_copied_between_insecure_registries(start_registry: StartRegistry) -> None:
