@@ -253,11 +253,15 @@ def test_any_bytes_are_an_answer_or_an_error(pieces: list[bytes]) -> None:
 
 @contextmanager
 def raw_registry(answer: bytes) -> Iterator[tuple[Registries, Repository]]:
-    """A registry that answers every request with these bytes, and closes the connection."""
+    """A registry that answers every request with these bytes, and closes the connection.
+
+    Not after a redirect: the next request might be on its way over the same connection.
+    """
 
     def send(connection: socket.socket, _: str) -> None:
         connection.sendall(answer)
-        connection.shutdown(socket.SHUT_RDWR)
+        if b" 307 " not in answer:
+            connection.shutdown(socket.SHUT_RDWR)
 
     with (
         listening(plain_registry(send)) as address,
