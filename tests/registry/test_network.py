@@ -255,12 +255,13 @@ def test_any_bytes_are_an_answer_or_an_error(pieces: list[bytes]) -> None:
 def raw_registry(answer: bytes) -> Iterator[tuple[Registries, Repository]]:
     """A registry that answers every request with these bytes, and closes the connection.
 
-    Not after a redirect: the next request might be on its way over the same connection.
+    Not after a complete redirect: the next request might be on its way over the same connection.
     """
 
     def send(connection: socket.socket, _: str) -> None:
         connection.sendall(answer)
-        if b" 307 " not in answer:
+        redirect = b"HTTP/1.1 307 x\r\nContent-Length: 0\r\n"
+        if not (answer.startswith(redirect) and answer.endswith(b"\r\n\r\n")):
             connection.shutdown(socket.SHUT_RDWR)
 
     with (
