@@ -190,8 +190,8 @@ class WorkTree:
         """
         listed = run(self.root, "ls-files", "--stage", "-v", "-z", settings=_LOOK_CLOSELY)
         lines = listed.split("\0")[:-1]
-        # Of the most files there is nothing to look into, and there may be very many.
-        entries = [_Entry(e) for e in lines if e[0] not in "HM" or e.startswith("160000", 2)]
+        # Most files are none of these, and there may be very many.
+        entries = [_Entry(e) for e in lines if e[0] != "H" or e.startswith("160000", 2)]
         with self._unflagged(entries) as environ:
             changed = self._status(environ, modes=True)
             if changed and not self._has_modes(map(_Entry, lines)):
@@ -287,8 +287,8 @@ class WorkTree:
 class _Entry:
     """A line of `git ls-files --stage -v`, such as ``H 100644 4b825d… 0\tfile``.
 
-    The letter is ``H``, ``S`` if the file is to be skipped, ``M`` if it is not merged; small if
-    the file is to be taken for unchanged.
+    The letter is ``H`` of a file without flags, ``S`` of one to skip, ``M`` of one that is not
+    merged; small of one to take for unchanged.
     """
 
     line: str
@@ -304,7 +304,7 @@ class _Entry:
 
     @property
     def is_flagged(self) -> bool:
-        return self.line[0] not in "HM"
+        return self.line[0] != "H"
 
     @property
     def is_skipped(self) -> bool:

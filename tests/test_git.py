@@ -918,6 +918,18 @@ def test_changed_files_are_the_tracked_ones_alone(repository: GitRepository) -> 
     assert sorted(tree.changed_files()) == ["a", "b c", "d", "e", "f", "staged"]
 
 
+def test_a_file_that_is_not_merged_has_changed(repository: GitRepository) -> None:
+    repository.git("checkout", "--quiet", "-b", "other")
+    for branch in ("other", "main"):
+        repository.git("checkout", "--quiet", branch)
+        repository.write({"file": branch})
+        repository.commit()
+    with pytest.raises(AssertionError, match="CONFLICT"):
+        repository.git("merge", "other")
+
+    assert open_tree(repository).changed_files() == ["file"]
+
+
 @pytest.fixture
 def clean(git_repository: GitRepository) -> GitRepository:
     """A repository with some files, of which one is executable and one a link."""
