@@ -5,7 +5,6 @@ percent-encoded ends up in what looks like the path. Such a URL is never shown.
 """
 
 import re
-from collections.abc import Iterable
 from urllib.parse import unquote
 
 # Scheme, authority, path, and the query or fragment.
@@ -45,20 +44,19 @@ def web_url(url: str) -> str:
     return f"https://{host}{path.rstrip('/').removesuffix('.git')}"
 
 
-def without_credentials(message: str, urls: Iterable[str] = ()) -> str:
+def without_credentials(message: str, url: str = "") -> str:
     """Remove the credentials of every URL in a message of git's.
 
     Args:
-        urls: of the remote that the message is about, as they are configured.
+        url: of the remote that the message is about.
     """
-    for url in urls:
-        url = _HELPER.sub("", url)
-        if _is_ambiguous(url):
-            return HIDDEN
-        if parts := _URL.fullmatch(url):
-            userinfo, at, _ = parts[2].rpartition("@")
-            for form in (userinfo, unquote(userinfo)):
-                message = message.replace(f"{form}{at}", "") if at else message
+    url = _HELPER.sub("", url)
+    if _is_ambiguous(url):
+        return HIDDEN
+    if parts := _URL.fullmatch(url):
+        userinfo, at, _ = parts[2].rpartition("@")
+        for form in (userinfo, unquote(userinfo)):
+            message = message.replace(f"{form}{at}", "") if at else message
     return re.sub(r"\S+", lambda word: _shown(word[0]), message)
 
 

@@ -1,7 +1,6 @@
 """releasetag.git: what git says of a work tree, on real repositories and remotes."""
 
 import contextlib
-import json
 import os
 import pty
 import select
@@ -18,10 +17,10 @@ from threading import Thread
 
 import pytest
 
-from releasetag import git
+from releasetag import git, git_command
 from releasetag.errors import HistoryError, NoReleaseError, UsageError
 from releasetag.git import WorkTree, open_work_tree
-from tests.support.git import GitRepository
+from tests.support.git import GitRepository, git_commands
 from tests.support.http_server import QuietHTTPServer
 from tests.support.run import ROOT
 
@@ -43,12 +42,6 @@ def repository(git_repository: GitRepository) -> GitRepository:
     git_repository.commit("first")
     git_repository.tag("v1.0.0")
     return git_repository
-
-
-def git_commands(trace: Path) -> list[str]:
-    """The names of the git commands that were run, from git's own trace."""
-    events = map(json.loads, trace.read_text().splitlines())
-    return [event["name"] for event in events if event["event"] == "cmd_name"]
 
 
 # The work tree ------------------------------------------------------------------------------------
@@ -103,6 +96,18 @@ def test_no_git_repository_is_a_usage_error(tmp_path: Path) -> None:
         open_work_tree(tmp_path, {})
 
     assert "releasetag COMMAND PATH" in error.value.hint
+    assert "GIT_DIR" not in error.value.hint
+
+
+def test_a_repository_that_only_a_variable_names_is_none(
+    repository: GitRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_DIR", str(repository.path / ".git"))
+
+    with pytest.raises(UsageError, match="is not in a git repository") as error:
+        open_work_tree(tmp_path, {})
+
+    assert error.value.hint.startswith("GIT_DIR is not heeded")
 
 
 @pytest.mark.parametrize("name", ["file", "missing", "nul\0", "x" * 5000])
@@ -203,12 +208,12 @@ def test_the_library_is_loaded_without_its_detours_and_not_in_anyone_s_way(
 def test_all_variables_of_one_repository_are_known(repository: GitRepository) -> None:
     known = set(repository.git("rev-parse", "--local-env-vars").splitlines())
 
-    assert known - {"GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT"} <= set(git._ELSEWHERE) | {
+    assert known - {"GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT"} <= set(git_command.ELSEWHERE) | {
         "GIT_NO_REPLACE_OBJECTS"
     }
 
 
-@pytest.mark.parametrize("name", [*git._ELSEWHERE, "GIT_NO_REPLACE_OBJECTS"])
+@pytest.mark.parametrize("name", [*git_command.ELSEWHERE, "GIT_NO_REPLACE_OBJECTS"])
 def test_a_variable_that_names_another_repository_changes_nothing(
     repository: GitRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -667,6 +672,7 @@ COMMIT = b"1" * 40
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
+        pytest.param([], set(), id="none"),
         pytest.param([b"v1.0.0"], {"v1.0.0"}, id="one"),
         pytest.param([b"v2.0.0-\xff", b"v1"], {"v2.0.0-\udcff", "v1"}, id="no UTF-8"),
         pytest.param([b"v1.0.0^{}"], {"v1.0.0"}, id="peeled alone"),
@@ -679,11 +685,14 @@ def test_a_remote_may_give_its_tags_any_name(
     ssh: Callable[[str], WorkTree], tmp_path: Path, answer: list[bytes], expected: set[str]
 ) -> None:
     lines = [b"%s refs/tags/%s" % (COMMIT, name) for name in answer]
-    (tmp_path / "answer").write_bytes(
-        packet(lines[0] + b"\0agent=x\n") + b"".join(packet(x + b"\n") for x in lines[1:]) + b"0000"
-    )
+    if lines:
+        lines[0] += b"\0agent=x"  # the capabilities
+    (tmp_path / "answer").write_bytes(b"".join(packet(x + b"\n") for x in lines) + b"0000")
 
-    assert set(ssh(f"cat {tmp_path}/answer; cat > /dev/null").remote_tags("origin")) == expected
+    # It reads what git sends to the end: git must not find its pipe broken.
+    tree = ssh(f"cat {tmp_path}/answer; exec cat > /dev/null")
+
+    assert set(tree.remote_tags("origin")) == expected
 
 
 @pytest.mark.parametrize(
@@ -691,7 +700,6 @@ def test_a_remote_may_give_its_tags_any_name(
     [
         b"",
         b"garbage",
-        b"0000",
         b"\xff\xff\xff\xff",
         packet(b"ERR \x1b[31mno\x1b[0m\n"),
         packet(b"x" * 40 + b" refs/tags/v1.0.0\0\n") + b"0000",
@@ -699,16 +707,20 @@ def test_a_remote_may_give_its_tags_any_name(
         packet(COMMIT + b" refs/tags/v1\n" + COMMIT + b" refs/tags/v2\0\n") + b"0000",
     ],
 )
-def test_garbage_is_no_answer_or_no_tag(
+def test_garbage_is_no_answer(
     ssh: Callable[[str], WorkTree], tmp_path: Path, answer: bytes
 ) -> None:
     (tmp_path / "answer").write_bytes(answer)
-    tree = ssh(f"cat {tmp_path}/answer; cat > /dev/null")
 
-    if answer == b"0000":  # an empty repository
-        assert tree.remote_tags("origin") == {}
-    else:
-        assert unreadable(tree).isprintable()
+    assert unreadable(ssh(f"cat {tmp_path}/answer")).isprintable()
+
+
+def test_what_is_kept_of_messages_has_a_limit() -> None:
+    command = ["sh", "-c", "yes | head -c 10000000 >&2; echo answer"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        out, err = git_command.output(process, 60)
+
+    assert (out, len(err)) == (b"answer\n", git_command._LONGEST_MESSAGE)
 
 
 def test_messages_without_end_are_cut(ssh: Callable[[str], WorkTree]) -> None:
@@ -721,8 +733,8 @@ def test_messages_without_end_are_cut(ssh: Callable[[str], WorkTree]) -> None:
     [
         ("yes", "more than 100000 bytes of answer"),
         ("exec >&-; exec sleep 1000", "no answer in 1 s"),
-        ("echo garbage", "'garbage' is no line of `git ls-remote`"),
-        ("printf '%s\\trefs/heads/main' " + "1" * 40, r"is no line of `git ls-remote`"),
+        ("echo garbage", "'garbage' does not list git tags"),
+        ("printf '%s\\trefs/heads/main' " + "1" * 40, "does not list git tags"),
         ("exit 3", "no message"),
     ],
 )
@@ -735,7 +747,7 @@ def test_git_itself_may_print_anything(
 ) -> None:
     repository.bare_remote()
     monkeypatch.setattr(git, "_REMOTE_SECONDS", 1 if "sleep" in script else 15)
-    monkeypatch.setattr(git, "_LONGEST_ANSWER", 100_000)
+    monkeypatch.setattr(git_command, "_LONGEST_ANSWER", 100_000)
     real = shutil.which("git")
     (tmp_path / "bin").mkdir()
     wrapper = f'case "$*" in *ls-remote*) {script};; *) exec {real} "$@";; esac'
@@ -792,8 +804,9 @@ def refusing() -> Iterator[str]:
     server.server_close()
 
 
-@pytest.mark.parametrize("path", ["app.git", "missing.git"])
-@pytest.mark.parametrize("rewritten", [False, True])
+@pytest.mark.parametrize(
+    ("path", "rewritten"), [("app.git", False), ("missing.git", False), ("app.git", True)]
+)
 @pytest.mark.parametrize(
     "userinfo",
     [
@@ -866,6 +879,7 @@ def test_no_one_at_a_terminal_is_asked_for_a_password(
     repository: GitRepository, refusing: str
 ) -> None:
     repository.git("remote", "add", "origin", f"http://{refusing}/app.git")
+    repository.git("config", "credential.helper", "!echo password: > /dev/tty; true")
     ours, theirs = pty.openpty()
 
     done = subprocess.run(
@@ -904,6 +918,18 @@ def test_changed_files_are_the_tracked_ones_alone(repository: GitRepository) -> 
     assert sorted(tree.changed_files()) == ["a", "b c", "d", "e", "f", "staged"]
 
 
+def test_a_file_that_is_not_merged_has_changed(repository: GitRepository) -> None:
+    repository.git("checkout", "--quiet", "-b", "other")
+    for branch in ("other", "main"):
+        repository.git("checkout", "--quiet", branch)
+        repository.write({"file": branch})
+        repository.commit()
+    with pytest.raises(AssertionError, match="CONFLICT"):
+        repository.git("merge", "other")
+
+    assert open_tree(repository).changed_files() == ["file"]
+
+
 @pytest.fixture
 def clean(git_repository: GitRepository) -> GitRepository:
     """A repository with some files, of which one is executable and one a link."""
@@ -911,6 +937,10 @@ def clean(git_repository: GitRepository) -> GitRepository:
     (git_repository.path / "run").chmod(0o755)
     (git_repository.path / "link").symlink_to("file")
     git_repository.commit()
+    # Git looks closely at files that changed in the moment of the index; these are older.
+    for name in ("file", "other", "run", "dir/file"):
+        os.utime(git_repository.path / name, (1, 1))
+    git_repository.git("update-index", "--refresh")
     return git_repository
 
 
@@ -957,14 +987,21 @@ def test_a_flagged_file_may_have_any_name(clean: GitRepository, name: str) -> No
 def test_a_change_in_the_moment_of_the_commit_is_seen_beside_a_flagged_file(
     clean: GitRepository,
 ) -> None:
-    # Of the same length, and in the same tick of the clock: git knows by the time of the index.
     clean.git("update-index", "--assume-unchanged", "other")
-    for number in range(5):
-        clean.write({"file": f"text{number}"})
+    file, index = clean.path / "file", clean.path / ".git" / "index"
+    # Of the same length and in the same second as the index, which is all that tells git of it.
+    while True:
+        clean.write({"file": f"{time.time_ns()}"})
         clean.git("commit", "--quiet", "--message", "change", "file")
-        (clean.path / "file").write_text("texts")
+        before = file.stat()
+        file.write_text("x" * before.st_size)
+        times = {before.st_mtime, file.stat().st_mtime, index.stat().st_mtime}
+        if len(set(map(int, times))) == 1:
+            break
+    while int(time.time()) in set(map(int, times)):
+        pass  # a copy of the index that is made now is younger
 
-        assert open_tree(clean).changed_files() == ["file"]
+    assert open_tree(clean).changed_files() == ["file"]
 
 
 def change_mode(path: Path) -> str:
@@ -979,7 +1016,14 @@ def change_link(path: Path) -> str:
 
 
 def change_content(path: Path) -> str:
+    (path / "file").write_text("TEXT")
+    return "file"
+
+
+def change_all_but_ctime(path: Path) -> str:
     status = (path / "file").stat()
+    while int(time.time()) == int(status.st_ctime):
+        pass  # Debian's git compares whole seconds
     (path / "file").write_text("TEXT")
     os.utime(path / "file", ns=(status.st_atime_ns, status.st_mtime_ns))
     return "file"
@@ -990,24 +1034,37 @@ def change_content(path: Path) -> str:
     [
         ({"core.fileMode": "false"}, change_mode),
         ({"core.symlinks": "false"}, change_link),
-        ({"core.trustctime": "false", "core.checkStat": "minimal"}, change_content),
+        ({"core.trustctime": "false", "core.checkStat": "minimal"}, change_all_but_ctime),
         ({"core.ignoreStat": "true"}, change_content),
         ({"core.fsmonitor": "{scripts}/monitor"}, change_content),
-        ({"core.untrackedCache": "true"}, change_content),
-        ({"core.preloadIndex": "false"}, change_content),
-        ({"status.showUntrackedFiles": "all"}, change_content),
-        ({"status.showUntrackedFiles": "no"}, change_content),
-        ({"status.relativePaths": "false"}, change_content),
-        ({"status.renames": "copies", "diff.renames": "copies"}, change_content),
-        ({"diff.ignoreSubmodules": "all"}, change_content),
-        ({"color.status": "always", "status.short": "true"}, change_content),
-        ({"core.bare": "false", "core.worktree": "{tree}"}, change_content),
-        ({"alias.status": "!touch {ran}", "alias.ls-files": "!touch {ran}"}, change_content),
-        ({"core.pager": "touch {ran}", "pager.status": "touch {ran}"}, change_content),
-        ({"diff.external": "touch {ran}"}, change_content),
-        ({"core.hooksPath": "{scripts}"}, change_content),
+        (
+            {
+                "color.status": "always",
+                "core.untrackedCache": "true",
+                "core.worktree": "{tree}",
+                "diff.ignoreSubmodules": "all",
+                "diff.renames": "copies",
+                "status.branch": "true",
+                "status.relativePaths": "true",
+                "status.renames": "copies",
+                "status.short": "true",
+                "status.showUntrackedFiles": "all",
+            },
+            change_content,
+        ),
+        (
+            {
+                "alias.ls-files": "!touch {ran}",
+                "alias.status": "!touch {ran}",
+                "core.hooksPath": "{scripts}",
+                "core.pager": "touch {ran}",
+                "diff.external": "touch {ran}",
+                "pager.status": "touch {ran}",
+            },
+            change_content,
+        ),
     ],
-    ids=lambda value: getattr(value, "__name__", str(value)),
+    ids=["modes", "links", "times", "ignoreStat", "fsmonitor", "status", "programs"],
 )
 @pytest.mark.parametrize("flagged", [False, True])
 def test_no_setting_hides_a_change_or_runs_a_program(
@@ -1048,6 +1105,15 @@ def test_what_a_monitor_keeps_to_itself_is_seen(clean: GitRepository, tmp_path: 
     assert clean.git("status", "--porcelain") == ""  # it does lie
 
     assert open_tree(clean).changed_files() == ["file"]
+
+
+def test_the_only_file_of_a_repository_may_become_executable(
+    repository: GitRepository,
+) -> None:
+    repository.git("config", "core.fileMode", "false")
+    change_mode(repository.path)
+
+    assert open_tree(repository).changed_files() == ["file"]
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o755])
@@ -1192,7 +1258,7 @@ def test_a_submodule_that_is_not_checked_out_is_no_change(
 
 def test_looking_at_the_work_tree_changes_nothing(clean: GitRepository) -> None:
     # Git would write its index anew with the file's time.
-    os.utime(clean.path / "file")
+    os.utime(clean.path / "file", (2, 2))
     before = contents(clean.path / ".git")
 
     assert open_tree(clean).changed_files() == []

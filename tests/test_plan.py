@@ -13,7 +13,7 @@ from releasetag.config import load
 from releasetag.errors import HistoryError, NoReleaseError, UsageError
 from releasetag.git import open_work_tree
 from releasetag.plan import Plan, ci_git_tag, plan_release
-from tests.support.git import GitRepository
+from tests.support.git import GitRepository, git_commands
 from tests.support.run import clean_environ
 
 
@@ -408,6 +408,33 @@ def test_the_first_release_of_a_repository_without_a_remote_moves_every_tag(
 
 
 # What planning costs ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("git_tag", "remote", "expected"),
+    [
+        ("v1.0.0", False, ["rev-parse", "show-ref", "cat-file", "config"]),
+        (None, False, ["rev-parse", "show-ref", "cat-file", "config", "rev-parse"]),
+        ("v1.0.0", True, ["rev-parse", "show-ref", "cat-file", "config", "ls-remote"]),
+    ],
+)
+def test_planning_runs_no_git_command_that_it_does_not_need(
+    repository: GitRepository,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    git_tag: str | None,
+    remote: bool,
+    expected: list[str],
+) -> None:
+    if remote:
+        repository.bare_remote()
+    monkeypatch.setenv("GIT_TRACE2_EVENT", str(tmp_path / "trace"))
+
+    plan(repository, git_tag=git_tag)
+
+    commands = git_commands(tmp_path / "trace")
+    assert [name for name in commands if name != "upload-pack"] == expected
+
 
 # Printed last, as JSON: what of these was imported.
 IMPORTED = """

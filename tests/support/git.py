@@ -1,5 +1,6 @@
 """A git repository for one test, made with the git command."""
 
+import json
 import os
 import subprocess
 from collections.abc import Mapping
@@ -12,6 +13,17 @@ _ISOLATED = {
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_TERMINAL_PROMPT": "0",
 }
+_CONFIG = """\
+[user]
+	name = Alice
+	email = alice@example.com
+[commit]
+	gpgSign = false
+[tag]
+	gpgSign = false
+[gc]
+	auto = 0
+"""
 # Before any commit of a test that says when, and the same in every run.
 DATE = "2026-01-02T03:04:05+00:00"
 
@@ -24,11 +36,9 @@ class GitRepository:
         path.mkdir(parents=True, exist_ok=True)
         if not (path / ".git").exists():
             self.git("init", "--quiet", "--initial-branch=main")
-        self.git("config", "user.name", "Alice")
-        self.git("config", "user.email", "alice@example.com")
-        self.git("config", "commit.gpgsign", "false")
-        self.git("config", "tag.gpgsign", "false")
-        self.git("config", "gc.auto", "0")
+        # By hand, as five commands would take longer than many a test.
+        with (path / self.git("rev-parse", "--git-path", "config")).open("a") as config:
+            config.write(_CONFIG)
 
     def git(self, *args: str | Path, env: Mapping[str, str] | None = None) -> str:
         """What `git ARGS` prints, without the line end.
@@ -89,6 +99,12 @@ class GitRepository:
         branch = ("--branch", tag) if tag else ()
         _git(path.parent, "clone", "--quiet", *shallow, *branch, source, path)
         return GitRepository(path)
+
+
+def git_commands(trace: Path) -> list[str]:
+    """The names of the git commands that were run, from the file that GIT_TRACE2_EVENT names."""
+    events = map(json.loads, trace.read_text().splitlines())
+    return [event["name"] for event in events if event["event"] == "cmd_name"]
 
 
 def _git(directory: Path, *args: str | Path, env: Mapping[str, str] | None = None) -> str:
