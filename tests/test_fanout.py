@@ -77,6 +77,9 @@ TABLE: list[tuple[str, list[str], list[str], dict[str, str]]] = [
     ("v2.0.0-rc.2", ["v2.0.0-rc.10"], ["{channel}"], {"rc": "keep 2.0.0-rc.10"}),
     ("v2.0.0-rc.2", ["v3.0.0-beta.1", "v3.0.0"], ["{channel}"], {"rc": "push"}),
     ("v2.0.0", ["v2.0.0-rc.1"], ["{channel}"], {"{channel}": "skip"}),
+    # Without a channel "1-" would be a tag, and says nothing: the template stands for it.
+    ("v1.0.0", [], ["{major}-{channel}"], {"{major}-{channel}": "skip"}),
+    ("v1.0.0-rc.1", [], ["{build}"], {"{build}": "skip"}),
     ("v2.0.0-1", [], ["{channel}"], {"{channel}": "skip"}),
     (
         "v1.5.0-rc.1",
@@ -119,22 +122,48 @@ def test_every_tag_of_a_release_is_decided_by_the_table(
 
 
 @pytest.mark.parametrize(
-    ("git_tag", "history", "template", "words"),
+    ("git_tag", "history", "template", "action", "reason"),
     [
-        ("v1.9.1", ["v2.0.1"], "latest", ["2.0.1"]),
-        ("v2.0.0-rc.1", [], "latest", ["prerelease"]),
-        ("v0.1.0", [], "{major}", ["0.x"]),
-        ("v2.0.0", [], "{channel}", ["stable", "channel"]),
-        ("v1.2.3", [], "{major}.{minor}", ["highest", "1.2"]),
-        ("v2.0.0-rc.1", [], "{channel}", ["highest", "rc"]),
+        ("v1.2.3", [], "{version}", "push", "names this version"),
+        ("v1.2.3", [], "{short_sha}", "push", "names this commit"),
+        ("v1.2.3", [], "latest", "push", "highest stable release"),
+        ("v1.2.3", [], "{major}", "push", "highest stable release of 1"),
+        ("v1.2.3", [], "{major}.{minor}", "push", "highest stable release of 1.2"),
+        ("v2.0.0-rc.1", [], "{channel}", "push", "highest prerelease of channel rc"),
+        ("v1.9.1", ["v2.0.1"], "latest", "keep", "stays at 2.0.1, which is higher"),
+        ("v2.0.0-rc.1", [], "latest", "skip", "a prerelease does not move it"),
+        (
+            "v2.0.0-rc.1",
+            [],
+            "{major}.{minor}.{patch}",
+            "skip",
+            "a prerelease is not what its numbers name",
+        ),
+        ("v0.1.0", [], "{major}", "skip", "0.x releases promise no compatibility"),
+        ("v2.0.0", [], "{channel}", "skip", "a stable release has no channel"),
+        ("v2.0.0-1", [], "{channel}", "skip", "1 names no channel"),
+        ("v2.0.0", [], "{build}", "skip", "this version lacks the field"),
     ],
 )
 def test_every_decision_says_why(
-    git_tag: str, history: list[str], template: str, words: list[str]
+    git_tag: str, history: list[str], template: str, action: str, reason: str
 ) -> None:
     (tag,) = planned(git_tag, history, [template])
 
-    assert all(word in tag.reason for word in words), tag.reason
+    assert (tag.action, tag.reason) == (action, reason)
+    assert (tag.template, tag.kind) == (parse_template(template), parse_template(template).kind)
+
+
+def test_a_tag_that_lacks_its_field_is_shown_as_its_template() -> None:
+    (tag,) = planned("v2.0.0", [], ["{build}"])
+
+    assert tag.name == "{build}"
+
+
+def test_of_two_templates_that_decide_alike_the_first_is_shown() -> None:
+    (tag,) = planned("v2.2.0", [], ["{major}", "{minor}"])
+
+    assert tag.template.text == "{major}"
 
 
 def test_tags_are_listed_in_the_order_of_their_templates() -> None:
@@ -197,17 +226,26 @@ def test_a_floating_tag_that_is_no_exact_one_is_none(templates: list[str]) -> No
 
 
 def test_an_exact_template_without_its_field_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match="no tag for") as error:
+    with pytest.raises(UsageError) as error:
         planned("v1.2.3", [], ["{prerelease}-{version}"])
 
-    assert error.value.hint
+    assert str(error.value) == "the tag template '{prerelease}-{version}' gives no tag for 1.2.3"
+    assert error.value.hint == "it needs a field that this version lacks: choose another template"
 
 
 def test_one_version_at_two_commits_is_a_usage_error_that_names_both() -> None:
     twin = Release("1.2.3", release("v1.2.3").version, "f" * 40)
 
-    with pytest.raises(UsageError, match=r"v1\.2\.3 at .* and 1\.2\.3 at ffff"):
+    with pytest.raises(UsageError) as error:
         fan_out(release("v1.2.3"), [release("v1.2.3"), twin], policy(DEFAULT))
+
+    assert str(error.value) == (
+        "1.2.3 is tagged twice, at different commits:"
+        f" v1.2.3 at {sha('v1.2.3')[:12]} and 1.2.3 at {'f' * 12}"
+    )
+    assert error.value.hint == (
+        "delete the wrong one, here and in the remote: git push --delete origin TAG"
+    )
 
 
 @pytest.mark.parametrize(

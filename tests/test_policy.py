@@ -47,6 +47,7 @@ def test_the_exact_tags_of_a_version(templates: list[str], text: str, expected: 
         (["{channel}", "rc"], "1.2.3-rc.1", []),  # "rc" follows stable releases
         (["{channel}", "rc"], "1.2.3", ["rc"]),
         (["{build}"], "1.2.3", []),
+        (["{channel}", "{major}-{channel}"], f"1.2.3-{'x' * 128}", ["x" * 128]),  # too long
         # What could be an exact tag of some version is no floating one.
         (["{version}", "1.2.0", "latest"], "1.2.3", ["latest"]),
         (["{version}", "sha-{short_sha}"], "1.2.3", []),
@@ -69,8 +70,14 @@ def test_of_two_templates_for_one_tag_the_first_is_named() -> None:
 
 def test_a_floating_tag_that_could_be_exact_is_refused_where_it_is_planned() -> None:
     policy("{version}", "{major}.{minor}", "latest").check(version("1.2.3"), REVISION)
-    with pytest.raises(UsageError, match=r"'1\.2\.0' from template '\{major\}\.\{minor\}\.0'"):
+    with pytest.raises(UsageError) as error:
         policy("{version}", "{major}.{minor}.0").check(version("1.2.3"), REVISION)
+
+    assert str(error.value) == (
+        "the floating tag '1.2.0' from template '{major}.{minor}.0' could be the exact tag of a"
+        " version"
+    )
+    assert error.value.hint == "exact tags never move: choose another name for the floating tag"
 
 
 @pytest.mark.parametrize(
