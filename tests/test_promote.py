@@ -1,13 +1,15 @@
 """What promote refuses, and yields. The registries are fakes in memory (tests/support/world.py)."""
 
+from collections.abc import Sequence
+
 import pytest
 
-from releasetag.errors import ConflictError, NoReleaseError
-from releasetag.promote import plan_promotion, promote_release
+from releasetag.errors import ConflictError, NoReleaseError, ReleasetagError, UsageError
+from releasetag.promote import PromotionPlan, plan_promotion, promote_release
 from releasetag.registry import Registries
 from releasetag.tagging import TagResult
 from releasetag.version import Release
-from tests.support.world import Direct, Runner, World
+from tests.support.world import Direct, FakeRegistry, Runner, World
 
 
 @pytest.fixture
@@ -25,24 +27,64 @@ def counted(world: World) -> tuple[Release, ...]:
     return world.settings.policy.counted(world.git_tags.releases(None))
 
 
-def promote(world: World, version: str, happens: str = "") -> list[TagResult]:
+def release_of(world: World, version: str) -> Release:
+    (release,) = [r for r in world.git_tags.releases(None) if str(r.version) == version]
+    return release
+
+
+def publish(world: World, version: str) -> None:
+    """Publish a release that somebody has just tagged."""
+    world.commits[f"v{version}"] = version.replace(".", "").rjust(40, "9")
+    assert Runner(world, f"v{version}", "build").finish().error is None
+
+
+def plan(
+    world: World, version: str, picks: Sequence[str] = (), *, allow_downgrade: bool = False
+) -> PromotionPlan:
+    with Registries(lambda _: None, {}, sleep=lambda _: None, transport=Direct(world)) as client:
+        return plan_promotion(
+            client,
+            world.settings,
+            release_of(world, version),
+            counted(world),
+            warn=lambda _: None,
+            picks=picks,
+            allow_downgrade=allow_downgrade,
+        )
+
+
+def promote(
+    world: World,
+    version: str,
+    picks: Sequence[str] = (),
+    *,
+    happens: str = "",
+    allow_downgrade: bool = False,
+) -> list[TagResult]:
     """Promote a version; what happens between its look and its moves is published then."""
     results: list[TagResult] = []
-    (release,) = [r for r in world.git_tags.releases(None) if str(r.version) == version]
+    planned = plan(world, version, picks, allow_downgrade=allow_downgrade)
+    if happens:
+        publish(world, happens)
     with Registries(lambda _: None, {}, sleep=lambda _: None, transport=Direct(world)) as client:
-        plan = plan_promotion(client, world.settings, release, counted(world), warn=lambda _: None)
-        if happens:
-            world.commits[f"v{happens}"] = "9" * 40
-            assert Runner(world, f"v{happens}", "build").finish().error is None
         promote_release(
             client,
             world.settings,
-            plan,
+            planned,
             lambda: counted(world),
             report=results.append,
             warn=lambda _: None,
+            allow_downgrade=allow_downgrade,
         )
     return results
+
+
+def outcome(results: Sequence[TagResult]) -> list[tuple[str, str]]:
+    return [(str(each.reference), each.status) for each in results]
+
+
+def refusal(error: pytest.ExceptionInfo[ReleasetagError]) -> tuple[str, str]:
+    return str(error.value), error.value.hint
 
 
 def named(world: World, tag: str) -> set[str]:
@@ -74,8 +116,197 @@ def test_a_release_whose_exact_tag_is_gone_is_found_behind_a_floating_tag(world:
 def test_a_yanked_version_is_refused(world: World) -> None:
     world.ignore.add("1.2.2")
 
-    with pytest.raises(NoReleaseError, match="yanked"):
+    with pytest.raises(NoReleaseError) as error:
         promote(world, "1.2.2")
+
+    assert refusal(error) == (
+        "the release v1.2.2 is ignored (yanked) by the settings",
+        "take it out of `ignore`, or promote another release",
+    )
+
+
+def test_the_plan_says_what_each_tag_names_now_and_lists_narrow_tags_first(world: World) -> None:
+    world.templates = ("{version}", "latest", "{major}.{minor}", "{major}", "new")
+    first, second = world.registries.values()
+    for registry in (first, second):
+        registry.tags["1.2"] = registry.tags["1.2.2"]
+    second.tags["latest"] = second.tags["1.2.2"]
+
+    planned = plan(world, "1.2.3")
+
+    old = first.tags["1.2.2"]
+    assert [
+        (str(move.reference), move.digest, move.now and str(move.now), move.moves_down)
+        for move in planned.moves
+    ] == [
+        ("one.test/acme/app:1.2", old, "1.2.2", False),
+        ("two.test/acme/app:1.2", old, "1.2.2", False),
+        ("one.test/acme/app:1", "", None, False),
+        ("two.test/acme/app:1", "", None, False),
+        ("one.test/acme/app:latest", first.tags["1.2.3"], None, False),
+        ("two.test/acme/app:latest", old, "1.2.2", False),
+        ("one.test/acme/app:new", "", None, False),
+        ("two.test/acme/app:new", "", None, False),
+    ]
+    assert planned.manifest.digest == first.tags["1.2.3"]
+    assert planned.release == release_of(world, "1.2.3")
+    assert [str(each.version) for each in planned.history] == ["1.2.2", "1.2.3"]
+
+
+def test_a_tag_whose_image_is_of_no_release_names_no_version(world: World) -> None:
+    (first, second) = world.registries.values()
+    for registry in (first, second):
+        registry.tags["latest"] = registry.put_image("by nobody", "7.0.0")
+
+    assert [(move.now, move.moves_down) for move in plan(world, "1.2.3").moves] == [
+        (None, False),
+        (None, False),
+    ]
+
+
+def test_what_would_move_down_is_refused_and_names_every_tag(world: World) -> None:
+    with pytest.raises(ConflictError) as error:
+        promote(world, "1.2.2")
+
+    assert refusal(error) == (
+        "1.2.2 would move tags down: one.test/acme/app:latest names 1.2.3,"
+        " two.test/acme/app:latest names 1.2.3",
+        "to roll back, say so with --allow-downgrade",
+    )
+
+
+def test_a_rollback_that_is_asked_for_moves_every_tag_down(world: World) -> None:
+    moves = plan(world, "1.2.2", allow_downgrade=True).moves
+    first = world.registries["one.test"]
+    assert [(move.digest, str(move.now), move.moves_down) for move in moves] == [
+        (first.tags["1.2.3"], "1.2.3", True),
+        (first.tags["1.2.3"], "1.2.3", True),
+    ]
+
+    results = promote(world, "1.2.2", allow_downgrade=True)
+
+    assert outcome(results) == [
+        ("one.test/acme/app:latest", "pushed"),
+        ("two.test/acme/app:latest", "pushed"),
+    ]
+    assert {each.digest for each in results} == {first.tags["1.2.2"]}
+    assert named(world, "latest") == {"1.2.2"}
+
+
+def test_a_rollback_moves_one_tag_after_the_other(world: World) -> None:
+    world.templates = ("{version}", "latest", "{major}")
+
+    results = promote(world, "1.2.2", allow_downgrade=True)
+
+    assert outcome(results) == [
+        ("one.test/acme/app:1", "pushed"),
+        ("two.test/acme/app:1", "pushed"),
+        ("one.test/acme/app:latest", "pushed"),
+        ("two.test/acme/app:latest", "pushed"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pick", "tag"),
+    [("latest", "latest"), ("{major}.{minor}", "1.2"), ("1", "1"), ("edge", "edge")],
+)
+def test_only_the_tag_that_is_picked_moves(world: World, pick: str, tag: str) -> None:
+    world.templates = ("{version}", "latest", "{major}.{minor}", "{major}")
+    for registry in world.registries.values():
+        registry.tags["latest"] = registry.tags["1.2.2"]
+    before = {host: dict(registry.tags) for host, registry in world.registries.items()}
+
+    results = promote(world, "1.2.3", [pick])
+
+    assert outcome(results) == [
+        (f"one.test/acme/app:{tag}", "pushed"),
+        (f"two.test/acme/app:{tag}", "pushed"),
+    ]
+    for host, registry in world.registries.items():
+        assert registry.tags == {**before[host], tag: registry.tags["1.2.3"]}
+
+
+def test_a_pick_keeps_the_template_that_the_component_has_for_it(world: World) -> None:
+    """By the template "{major}", the tag 1 chooses from all of 1.x, not from every release."""
+    world.templates = ("{version}", "{major}")
+    world.commits["v2.0.0"] = "a" * 40
+    assert Runner(world, "v2.0.0", "build").finish().error is None
+
+    results = promote(world, "1.2.3", ["1"])
+
+    assert {each.status for each in results} == {"pushed"}
+    assert plan(world, "1.2.3", ["1"]).policy.templates == world.settings.policy.templates
+
+
+def test_a_pick_of_another_name_is_held_against_all_releases(world: World) -> None:
+    planned = plan(world, "1.2.3", ["edge", "latest"])
+
+    assert [template.text for template in planned.policy.templates] == [
+        "{version}",
+        "latest",
+        "edge",
+    ]
+
+
+@pytest.mark.parametrize("pick", ["{version}", "1.2.3", "9.9.9", "sha-{short_sha}", "{channel}"])
+def test_a_pick_that_is_no_floating_tag_is_refused(world: World, pick: str) -> None:
+    with pytest.raises(UsageError) as error:
+        plan(world, "1.2.3", [pick])
+
+    assert refusal(error) == (
+        f"{pick!r} is no floating tag of 1.2.3",
+        "name one such as latest or {major}.{minor}: exact tags never move",
+    )
+
+
+def test_a_release_that_no_floating_tag_applies_to_is_refused(world: World) -> None:
+    world.templates = ("{version}", "{channel}")
+
+    with pytest.raises(UsageError) as error:
+        plan(world, "1.2.3")
+
+    assert refusal(error) == (
+        "no floating tag applies to 1.2.3",
+        "name the tags to move with --tag",
+    )
+
+
+def test_a_release_that_is_not_published_is_refused(world: World) -> None:
+    world.commits["v1.2.4"] = "4" * 40
+
+    with pytest.raises(NoReleaseError) as error:
+        plan(world, "1.2.4")
+
+    assert refusal(error) == (
+        "one.test/acme/app:1.2.4 is not published, so nothing can be pointed at it",
+        "check out v1.2.4 and run releasetag publish first",
+    )
+
+
+def test_a_version_without_a_git_tag_and_without_exact_tags_is_refused(world: World) -> None:
+    world.templates = ("latest",)
+    release = Release("", release_of(world, "1.2.3").version, "")
+
+    with (
+        Registries(lambda _: None, {}, sleep=lambda _: None, transport=Direct(world)) as client,
+        pytest.raises(NoReleaseError) as error,
+    ):
+        plan_promotion(client, world.settings, release, counted(world), warn=lambda _: None)
+
+    # `latest` does name 1.2.3, but nothing says that this is the commit that was meant.
+    assert refusal(error) == (
+        "one.test/acme/app:1.2.3 is not published, so nothing can be pointed at it",
+        "check out its git tag and run releasetag publish first",
+    )
+
+
+def test_a_floating_tag_of_another_release_is_no_image_of_this_one(world: World) -> None:
+    world.commits["v1.2.4"] = "4" * 40
+    for registry in world.registries.values():
+        registry.tags["latest"] = registry.tags["1.2.2"]
+
+    with pytest.raises(NoReleaseError, match="not published"):
+        plan(world, "1.2.4")
 
 
 def test_one_tag_is_not_pointed_at_two_images(world: World) -> None:
@@ -83,9 +314,15 @@ def test_one_tag_is_not_pointed_at_two_images(world: World) -> None:
     first.tags["1.2.3"] = first.tags["1.2.2"]
     before = [dict(registry.tags) for registry in (first, second)]
 
-    with pytest.raises(ConflictError, match="another image in each repository"):
+    with pytest.raises(ConflictError) as error:
         promote(world, "1.2.3")
 
+    assert refusal(error) == (
+        "1.2.3 is another image in each repository:"
+        f" one.test/acme/app has {first.tags['1.2.3']},"
+        f" two.test/acme/app has {second.tags['1.2.3']}",
+        "publish one image in place of them: releasetag publish --overwrite",
+    )
     assert [registry.tags for registry in (first, second)] == before
 
 
@@ -96,6 +333,40 @@ def test_a_release_that_is_published_meanwhile_keeps_its_tag(world: World) -> No
 
     assert named(world, "latest") == named(world, "stable") == {"1.3.0"}
     assert {result.status for result in results} == {"kept"}
+
+
+def test_a_release_that_is_published_between_look_and_put_gets_its_tag_back(world: World) -> None:
+    world.templates = ("{version}", "latest", "stable")
+
+    def on_put(registry: FakeRegistry, tag: str, _digest: str) -> None:
+        if tag == "stable":
+            world.on_put = lambda *_: None
+            publish(world, "1.3.0")
+
+    world.on_put = on_put
+    promote(world, "1.2.3")
+
+    assert named(world, "latest") == named(world, "stable") == {"1.3.0"}
+
+
+def test_a_tag_that_does_not_stay_is_a_conflict(world: World) -> None:
+    world.templates = ("{version}", "latest", "stable")
+    minors = iter(range(3, 1000))
+
+    def on_put(_registry: FakeRegistry, tag: str, _digest: str) -> None:
+        if tag == "stable":
+            world.on_put = lambda *_: None
+            publish(world, f"1.{next(minors)}.0")
+            world.on_put = on_put
+
+    world.on_put = on_put
+    with pytest.raises(ConflictError) as error:
+        promote(world, "1.2.3")
+
+    assert refusal(error) == (
+        "one.test/acme/app:stable: another program moves what this one moved",
+        "see which, then run again",
+    )
 
 
 def test_a_higher_release_that_nobody_promoted_takes_no_tag(world: World) -> None:

@@ -161,6 +161,24 @@ def test_a_template_that_can_give_no_tag_is_a_usage_error(
     assert error.value.exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("{version", "write fields as in {major}.{minor}"),
+        (
+            "-x",
+            "a tag is letters, digits, '_', '.' and '-', begins with neither '.' nor '-',"
+            " and holds at most 128 characters",
+        ),
+    ],
+)
+def test_the_hint_says_how_to_write_a_template(text: str, hint: str) -> None:
+    with pytest.raises(UsageError) as error:
+        parse_template(text)
+
+    assert error.value.hint == hint
+
+
 def test_a_tag_that_is_too_long_is_a_usage_error_that_says_so() -> None:
     version = version_of("1.2.3-" + "x" * 123)
     with pytest.raises(UsageError) as error:
@@ -188,6 +206,12 @@ def test_a_tag_that_begins_as_none_may_is_a_usage_error_that_says_so() -> None:
     assert error.value.hint == (
         "a tag is letters, digits, '_', '.' and '-', and does not begin with '.' or '-'"
     )
+
+
+def test_a_field_takes_the_room_of_one_character_of_a_template() -> None:
+    template = parse_template("x" * 127 + "{major}")
+
+    assert template.render(version_of("1.2.3"), REVISION) == "x" * 127 + "1"
 
 
 @given(st.text(alphabet="{}majornivespt_.-x", max_size=20))

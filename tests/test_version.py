@@ -55,6 +55,8 @@ INVALID = [
     "1.2.3 ",
     "1.2.3\n",
     "١.٢.٣",  # digits, but not ASCII's
+    "1٢.2.3",
+    "1.2.3-1٢",
     "1.2.3-é",
     "nightly",
 ]
@@ -115,6 +117,8 @@ def test_what_is_a_version_is_what_the_grammar_says(text: str) -> None:
 def test_a_name_without_end_is_no_version_and_no_error() -> None:
     # Python refuses to turn more than 4,300 digits into an integer.
     assert parse_version("1." + "9" * 5000 + ".0") is None
+    assert parse_version("1.2.3-" + "x" * 994)
+    assert parse_version("1.2.3-" + "x" * 995) is None
 
 
 @pytest.mark.parametrize(
