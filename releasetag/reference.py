@@ -5,7 +5,7 @@ Source: the grammar and the normalisation of github.com/distribution/reference.
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from releasetag.errors import UsageError
 
@@ -68,10 +68,12 @@ class Repository:
     Attributes:
         registry: host and port, ``docker.io`` for Docker Hub.
         path: the name inside the registry: ``library/app``.
+        written: as it was given, if that has upper-case letters.
     """
 
     registry: str
     path: str
+    written: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         """The familiar name: without Docker Hub's registry and ``library/``."""
@@ -123,7 +125,7 @@ def parse_registry(text: str) -> str:
 
 
 def parse_repository(text: str) -> Repository:
-    """Parse a repository: a name without tag and digest.
+    """Parse a repository: a name without tag and digest. Upper-case letters are lowered.
 
     Raises:
         UsageError: the text is no repository, or is more than one.
@@ -138,12 +140,9 @@ def parse_repository(text: str) -> Repository:
             f"omit the tag: {head}{slash}{last.partition(':')[0]} (tags come from templates)",
         )
     registry, path = _split_registry(text)
-    if path != path.lower() and _PATH.fullmatch(path.lower()):
-        lower = f"{registry}/{path.lower()}" if registry else path.lower()
-        raise UsageError(
-            f"{shown} has upper-case letters, which a repository cannot have",
-            f"write it in lower case: {lower}",
-        )
+    # Names of GitHub's owners and repositories have capitals, and end up in image names.
+    written = text if text.isascii() and path != path.lower() else ""
+    path = path.lower() if written else path
     if (registry and not _REGISTRY.fullmatch(registry)) or not _PATH.fullmatch(path):
         raise UsageError(
             f"{shown} is not a repository",
@@ -158,7 +157,7 @@ def parse_repository(text: str) -> Repository:
         registry = DOCKER_HUB
     if registry == DOCKER_HUB and "/" not in path:
         path = f"library/{path}"
-    return Repository(registry, path)
+    return Repository(registry, path, written)
 
 
 def parse_reference(text: str) -> Reference:

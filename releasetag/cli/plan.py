@@ -15,7 +15,8 @@ def plan(shared: Shared) -> int:
     from releasetag.report.formats import choose_format
     from releasetag.report.messages import Messages
 
-    tree, configuration = prepare(shared)
-    planned = plan_release(tree, configuration, os.environ, Messages(os.environ).warning)
+    messages = Messages(os.environ)
+    tree, configuration = prepare(shared, messages)
+    planned = plan_release(tree, configuration, os.environ, messages.warning)
     print(choose_format(json=shared.json, quiet=shared.quiet).format_plan(planned), end="")
     return 0

@@ -12,13 +12,23 @@ from releasetag.history import read_git_tags, require_known
 from releasetag.version import Release
 
 if TYPE_CHECKING:
-    pass
+    from releasetag.report.messages import Messages
 
 
-def prepare(shared: Shared) -> tuple[WorkTree, Configuration]:
-    """Open the work tree and read the settings."""
+def prepare(shared: Shared, messages: "Messages") -> tuple[WorkTree, Configuration]:
+    """Open the work tree and read the settings; note what is read otherwise than it is written."""
     tree = open_work_tree(shared.path, os.environ)
-    return tree, load(shared.settings, os.environ, shared.path.resolve(), tree.root, Path.cwd())
+    configuration = load(shared.settings, os.environ, shared.path.resolve(), tree.root, Path.cwd())
+    for repository in dict.fromkeys(
+        each for settings in configuration.all() for each in settings.images
+    ):
+        if repository.written:
+            note = messages.notice if shared.quiet else messages.note
+            note(
+                f"{repository.written} is read as {repository}: a repository has no upper-case"
+                " letters"
+            )
+    return tree, configuration
 
 
 def history_of(

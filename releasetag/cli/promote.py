@@ -49,9 +49,9 @@ def promote(
     from releasetag.report.record import PromoteResult
     from releasetag.tagging import TagResult
 
-    tree, configuration = prepare(shared)
-    settings, wanted = configuration.component_of(version)
     messages = Messages(os.environ)
+    tree, configuration = prepare(shared, messages)
+    settings, wanted = configuration.component_of(version)
     done: dict[Reference, TagResult] = {}
     failure: ReleasetagError | None = None
 

@@ -68,7 +68,7 @@ class _Run:
         from releasetag.plan import plan_release
         from releasetag.publish import publish_release
 
-        tree, configuration = prepare(self._shared)
+        tree, configuration = prepare(self._shared, self._report.messages)
         plan = plan_release(tree, configuration, os.environ, self._report.warn)
         self._settings = plan.settings
         _check_metadata_file(plan.settings.metadata_file)

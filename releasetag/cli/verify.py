@@ -28,8 +28,8 @@ def verify(
     from releasetag.report.messages import Messages
     from releasetag.verify import VerifiedRepository, verify_repositories
 
-    tree, configuration = prepare(shared)
     messages = Messages(os.environ)
+    tree, configuration = prepare(shared, messages)
     verified: list[VerifiedRepository] = []
     for settings in configuration.publishable():
         history = history_of(tree, settings, messages.warning)

@@ -81,6 +81,10 @@ class Configuration:
     default: Settings
     components: tuple[Settings, ...] = ()
 
+    def all(self) -> tuple[Settings, ...]:
+        """Return the settings outside of any component, and those of each."""
+        return (self.default, *self.components)
+
     def of(self, git_tag: str) -> Settings | None:
         """Return the settings of the component that a git tag is a release of, or None."""
         # The longest prefix is the closest: "api/v" before "" when both would do.
@@ -101,7 +105,7 @@ class Configuration:
         Raises:
             UsageError: there is none.
         """
-        found = tuple(each for each in (self.default, *self.components) if each.images)
+        found = tuple(each for each in self.all() if each.images)
         if not found:
             raise UsageError(
                 "no image is given",

@@ -48,8 +48,13 @@ class Messages:
         self._print(("warning: ", "bold yellow"), (_clean(text), ""))
         self._annotate("warning", "releasetag", text)
 
+    def note(self, text: str) -> None:
+        """Print what is right and may still surprise."""
+        self._print(("note: ", "bold"), (_clean(text), ""))
+        self.notice(text)
+
     def notice(self, text: str) -> None:
-        """Annotate the run with what is right and may still surprise; print nothing elsewhere."""
+        """Annotate a run on GitHub Actions with a note that the user sees without it elsewhere."""
         self._annotate("notice", "releasetag", text)
 
     def hold(self) -> None:

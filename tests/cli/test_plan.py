@@ -1,5 +1,6 @@
 """`releasetag plan`: needs git alone, and is pure."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,21 @@ def test_a_hotfix_of_an_old_line(app: GitRepository, run_here: Run) -> None:
         "  to acme/app\n"
         "  to ghcr.io/acme/app\n"
     )
+
+
+def test_upper_case_letters_of_a_repository_are_lowered_with_a_note(
+    app: GitRepository, run_here: Run
+) -> None:
+    image = ("plan", "-i", "ghcr.io/Acme/App")
+    done = run_here(*image, "--json", cwd=app.path)
+
+    assert done.returncode == 0, done
+    assert json.loads(done.stdout)["images"] == ["ghcr.io/acme/app"]
+    text = "ghcr.io/Acme/App is read as ghcr.io/acme/app: a repository has no upper-case letters"
+    assert done.stderr == f"note: {text}\n"
+    assert run_here(*image, "--quiet", cwd=app.path).stderr == ""
+    on_github = run_here(*image, "--quiet", cwd=app.path, env={"GITHUB_ACTIONS": "true"})
+    assert f"::notice title=releasetag::{text}" in on_github.stderr
 
 
 def test_a_prerelease_by_name(app: GitRepository, run_here: Run) -> None:

@@ -146,7 +146,7 @@ def test_an_unknown_key_is_an_error_that_names_file_key_and_the_nearest_known_on
         ("ignore = ['2.0']", "releasetag.toml: ignore: '2.0' is not a semantic version"),
         ("tags = []", "releasetag.toml: tags: no tag template"),
         ("tags = ['{majr}']", "releasetag.toml: tags: unknown field {majr}"),
-        ("images = ['Acme/app']", "releasetag.toml: images: 'Acme/app' has upper-case"),
+        ("images = ['acme/']", "releasetag.toml: images: 'acme/' is not a repository"),
         ("gates = 'x'", "releasetag.toml: gates is not a list of strings"),
         ("build.no-cache = 'yes'", "releasetag.toml: build.no-cache is not true or false"),
         ("build.context = ['.']", "releasetag.toml: build.context is not a string"),
