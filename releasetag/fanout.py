@@ -113,7 +113,7 @@ def _descending(releases: Iterable[Release]) -> list[Release]:
 
 def _decide(template: Template, release: Release, holders: dict[str, Release]) -> PlannedTag:
     kind, version = template.kind, release.version
-    name = template.render(version, release.revision)
+    name = template.render(version, release.revision, release.git_tag)
     if why := template.skip_reason(version):
         shown = template.text if name is None or "channel" in template.fields else name
         return PlannedTag(shown, template, kind, "skip", why)

@@ -16,10 +16,12 @@ class TagPolicy:
     Attributes:
         templates: in the order in which tags are listed.
         ignored: the yanked versions: no tag is moved to one, and none is kept for one.
+        prefix: precedes the version in git tags; None is the default, an optional ``v``.
     """
 
     templates: tuple[Template, ...]
     ignored: frozenset[Version] = frozenset()
+    prefix: str | None = None
 
     def counts(self, version: Version) -> bool:
         """Whether a version may hold a tag: it was not yanked."""
@@ -29,14 +31,24 @@ class TagPolicy:
         """Return the releases that count."""
         return tuple(release for release in releases if self.counts(release.version))
 
-    def exact_tags(self, version: Version, revision: str) -> list[str]:
-        """Return the exact tags of a version; what is impossible as a tag is left out."""
+    def git_tags(self, version: Version) -> tuple[str, ...]:
+        """Return the names that the git tag of a version may have."""
+        prefixes = ("v", "") if self.prefix is None else (self.prefix,)
+        return tuple(f"{prefix}{version}" for prefix in prefixes)
+
+    def exact_tags(self, version: Version, revision: str, git_tag: str = "") -> list[str]:
+        """Return the exact tags of a version; what is impossible as a tag is left out.
+
+        Args:
+            git_tag: the version's git tag; empty if it is not known: then all that it may be count.
+        """
         names: dict[str, None] = {}  # a set that keeps its order
         for template in self.templates:
             if template.kind == "exact" and not template.skip_reason(version):
-                with suppress(UsageError):
-                    if name := template.render(version, revision):
-                        names[name] = None
+                for each in (git_tag,) if git_tag else self.git_tags(version):
+                    with suppress(UsageError):
+                        if name := template.render(version, revision, each):
+                            names[name] = None
         return list(names)
 
     def floating_tags(self, version: Version, revision: str) -> dict[str, Template]:

@@ -204,7 +204,7 @@ def _find_manifest(
 
     def find(repository: Repository) -> Manifest:
         policy, version, revision = settings.policy, release.version, release.revision
-        exact = policy.exact_tags(version, revision)
+        exact = policy.exact_tags(version, revision, release.git_tag)
         for name in exact:
             if manifest := registries.manifest(repository.tagged(name)):
                 return manifest

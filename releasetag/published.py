@@ -116,7 +116,7 @@ def release_by_digest(
     Images that were pushed without labels, before this program was used, are known by nothing else.
     """
     for release in releases:
-        for name in policy.exact_tags(release.version, release.revision):
+        for name in policy.exact_tags(release.version, release.revision, release.git_tag):
             if registries.digest(repository.tagged(name)) == digest:
                 return release
     return None

@@ -18,8 +18,11 @@ DEFAULT_TEMPLATES = ("{version}", "{major}.{minor}", "latest")
 _NUMBER = r"(?:0|[1-9][0-9]*)"
 _IDENTIFIERS = r"[0-9A-Za-z.-]*"
 
+_VERSION = rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-[0-9A-Za-z.-]+)?(?:_[0-9A-Za-z.-]+)?"
+
 _FIELD_PATTERNS = {
-    "version": rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-[0-9A-Za-z.-]+)?(?:_[0-9A-Za-z.-]+)?",
+    "version": _VERSION,
+    "git_tag": rf"[0-9A-Za-z_.-]*{_VERSION}",
     "major": _NUMBER,
     "minor": _NUMBER,
     "patch": _NUMBER,
@@ -35,6 +38,8 @@ FIELDS = tuple(_FIELD_PATTERNS)
 
 Kind = Literal["exact", "commit", "floating"]
 
+# Fields that name one version for ever.
+_VERSION_FIELDS = frozenset({"version", "git_tag"})
 # Fields that a version may lack, so that a template with them may have nothing to render.
 _OPTIONAL_FIELDS = frozenset({"prerelease", "build", "channel"})
 _FIELD = re.compile(r"\{([^{}]*)\}")
@@ -55,7 +60,7 @@ class Template:
     @cached_property
     def kind(self) -> Kind:
         """Whether its tags name one version for ever, one commit, or what is highest."""
-        if "version" in self.fields or {"major", "minor", "patch"} <= self.fields:
+        if self.fields & _VERSION_FIELDS or {"major", "minor", "patch"} <= self.fields:
             return "exact"
         return "commit" if self.fields & {"sha", "short_sha"} else "floating"
 
@@ -65,7 +70,7 @@ class Template:
             return ""
         if self.kind == "exact":
             # {major}.{minor}.{patch} of 1.2.3-rc.1 is the name of another version.
-            named = "version" in self.fields or not version.prerelease
+            named = self.fields & _VERSION_FIELDS or not version.prerelease
             return "" if named else "a prerelease is not what its numbers name"
         if "channel" in self.fields:
             if not version.prerelease:
@@ -77,8 +82,11 @@ class Template:
             return "0.x releases promise no compatibility"
         return ""
 
-    def render(self, version: Version, revision: str) -> str | None:
+    def render(self, version: Version, revision: str, git_tag: str = "") -> str | None:
         """Return the tag of a version that was built from a revision.
+
+        Args:
+            git_tag: the git tag of the version; only exact templates hold it.
 
         Returns:
             None if the version lacks a field without which no tag is left.
@@ -86,7 +94,7 @@ class Template:
         Raises:
             UsageError: no Docker tag can have that name.
         """
-        values = _values(version, revision)
+        values = _values(version, revision, git_tag)
         name = _FIELD.sub(lambda field: values[field[1]], self.text)
         if is_tag(name):
             return name
@@ -153,9 +161,10 @@ def parse_template(text: str) -> Template:
     return Template(text, frozenset(fields))
 
 
-def _values(version: Version, revision: str) -> dict[str, str]:
+def _values(version: Version, revision: str, git_tag: str) -> dict[str, str]:
     return {
         "version": docker_text(version),
+        "git_tag": git_tag.replace("+", "_").replace("/", "-"),
         "major": str(version.major),
         "minor": str(version.minor),
         "patch": str(version.patch),

@@ -100,7 +100,7 @@ class _Check:
         exact_names = {
             name: release
             for release in self.history
-            for name in self.policy.exact_tags(release.version, release.revision)
+            for name in self.policy.exact_tags(release.version, release.revision, release.git_tag)
         }
         names = [*exact_names, *by_history]
         there = self._listed(names)
@@ -128,9 +128,8 @@ class _Check:
         top = highest(self.history)
         if not listed and top is not None:
             # The repository may be new, or the registry list nothing.
-            version, revision = top.version, top.revision
-            newest = self.policy.exact_tags(version, revision)
-            newest += self.policy.floating_tags(version, revision)
+            newest = self.policy.exact_tags(top.version, top.revision, top.git_tag)
+            newest += self.policy.floating_tags(top.version, top.revision)
             tags = [self.repository.tagged(name) for name in newest]
             digests = map_parallel(self.registries.digest, tags, self.jobs)
             if not any(digest for _, digest in digests):
@@ -192,7 +191,7 @@ class _Check:
         self, expected: Release, image: PublishedImage, exact: Mapping[str, PublishedImage]
     ) -> str:
         """Return the version that a floating tag names, by digest first and by label second."""
-        own = self.policy.exact_tags(expected.version, expected.revision)
+        own = self.policy.exact_tags(expected.version, expected.revision, expected.git_tag)
         named = [exact[name].digest for name in own if name in exact]
         if image.digest in named or (not named and image.is_of(expected)):
             return str(expected.version)
@@ -205,7 +204,7 @@ class _Check:
         self, release: Release, images: Mapping[str, PublishedImage], *, is_published: bool
     ) -> list[VerifiedTag]:
         version = str(release.version)
-        names = self.policy.exact_tags(release.version, release.revision)
+        names = self.policy.exact_tags(release.version, release.revision, release.git_tag)
         there = [name for name in names if name in images]
         if not there:
             status: VerifyStatus = "missing" if is_published else "unpublished"

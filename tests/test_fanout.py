@@ -97,6 +97,9 @@ TABLE: list[tuple[str, list[str], list[str], dict[str, str]]] = [
     ("v1.0.0+9", ["v1.0.0"], ["{version}", "latest"], {"1.0.0_9": "push", "latest": "push"}),
     ("v1.0.0+9", ["v1.0.0+10"], ["latest"], {"latest": "keep 1.0.0+10"}),
     ("v1.0.0", ["v1.0.0+1"], ["latest"], {"latest": "keep 1.0.0+1"}),
+    # A prerelease has a git tag of its own.
+    ("v1.2.3-rc.1+5", ["v2.0.0"], ["{git_tag}"], {"v1.2.3-rc.1_5": "push"}),
+    ("1.2.3", [], ["{git_tag}", "{version}"], {"1.2.3": "push"}),
     # What names a commit names no version.
     ("v1.0.0-rc.1", ["v2.0.0"], ["sha-{short_sha}"], {f"sha-{sha('v1.0.0-rc.1')[:7]}": "push"}),
     # A prerelease is not what its numbers name.
@@ -201,6 +204,7 @@ def test_of_two_templates_that_render_alike_the_careful_decision_stands(order: i
         # It would be skipped, and is wrong all the same.
         ("v1.2.3-rc.1", ["{version}", "{major}.{minor}.0"], "1.2.0"),
         ("v1.2.3", ["1.2.0", "v{version}", "{version}"], "1.2.0"),
+        ("v1.2.3", ["{git_tag}", "v{major}.{minor}.0"], "v1.2.0"),
     ],
 )
 def test_a_floating_tag_that_could_be_an_exact_one_is_a_usage_error(

@@ -38,6 +38,23 @@ def test_the_exact_tags_of_a_version(templates: list[str], text: str, expected: 
 
 
 @pytest.mark.parametrize(
+    ("prefix", "git_tag", "expected"),
+    [
+        (None, "v1.2.3+5", ["v1.2.3_5"]),
+        (None, "1.2.3+5", ["1.2.3_5"]),
+        # An image says its version, and not what its git tag was called.
+        (None, "", ["v1.2.3_5", "1.2.3_5"]),
+        ("api/v", "", ["api-v1.2.3_5"]),
+        ("", "", ["1.2.3_5"]),
+    ],
+)
+def test_the_exact_tags_of_a_git_tag(prefix: str | None, git_tag: str, expected: list[str]) -> None:
+    rules = TagPolicy((parse_template("{git_tag}"),), prefix=prefix)
+
+    assert rules.exact_tags(version("1.2.3+5"), REVISION, git_tag) == expected
+
+
+@pytest.mark.parametrize(
     ("templates", "text", "expected"),
     [
         (["{version}", "{major}.{minor}", "latest"], "1.2.3", ["1.2", "latest"]),

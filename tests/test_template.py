@@ -64,6 +64,8 @@ def test_nothing_is_rendered_if_nothing_is_left_without_the_missing_field(
         ("{version}", "exact"),
         ("{major}.{minor}.{patch}", "exact"),
         ("{version}-{sha}", "exact"),
+        ("{git_tag}", "exact"),
+        ("{git_tag}-{short_sha}", "exact"),
         ("{patch}.{minor}.{major}", "exact"),
         ("{sha}", "commit"),
         ("edge-{short_sha}", "commit"),
@@ -98,6 +100,10 @@ def test_the_fields_of_a_template_say_what_its_tags_name(template: str, kind: st
         ("v{version}-x", "v1.2.3-x", True),
         ("a.{version}", "ab1.2.3", False),
         ("{version}-{short_sha}", "1.2.3-0123abc", True),
+        ("{git_tag}", "v1.2.3", True),
+        ("{git_tag}", "1.2.3-rc.1_5", True),
+        ("{git_tag}", "api-v1.2.3", True),
+        ("{git_tag}", "v1.2", False),
         ("{version}-{channel}", "1.2.3-rc-rc", True),
     ],
 )
@@ -114,11 +120,27 @@ def test_a_name_is_possible_if_some_version_could_have_it(
 def test_what_a_template_renders_to_is_possible(version: str, parts: list[str]) -> None:
     try:
         template = parse_template("".join(parts))
-        name = template.render(version_of(version), REVISION)
+        name = template.render(version_of(version), REVISION, f"v{version}")
     except UsageError:
         return
 
     assert name is None or template.may_render(name)
+
+
+@pytest.mark.parametrize(
+    ("git_tag", "expected"),
+    [("v1.2.3", "v1.2.3"), ("1.2.3-rc.1", "1.2.3-rc.1"), ("api/v1.2.3+5", "api-v1.2.3_5")],
+)
+def test_a_git_tag_is_written_as_a_docker_tag_can_hold_it(git_tag: str, expected: str) -> None:
+    template = parse_template("{git_tag}-x")
+    version = version_of(git_tag.removeprefix("api/").removeprefix("v"))
+
+    assert template.render(version, REVISION, git_tag) == f"{expected}-x"
+
+
+def test_a_git_tag_that_no_docker_tag_can_hold_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match=r"'@acme-1\.2\.3' from template '\{git_tag\}'"):
+        parse_template("{git_tag}").render(version_of("1.2.3"), REVISION, "@acme/1.2.3")
 
 
 def test_the_default_templates_can_be_parsed() -> None:
@@ -133,7 +155,7 @@ def test_the_default_templates_can_be_parsed() -> None:
         ("{majr}", "unknown field {majr} in the tag template '{majr}'", "did you mean {major}?"),
         ("{Version}", "{Version}", "{version}"),
         ("{short-sha}", "{short-sha}", "{short_sha}"),
-        ("{}", "unknown field {}", "the fields are: version, major, minor"),
+        ("{}", "unknown field {}", "the fields are: version, git_tag, major, minor"),
         ("{date}", "unknown field {date}", "fields are"),
         ("{version:>9}", "unknown field", "{version}"),
         ("{version.major}", "unknown field", "{version}"),
@@ -222,6 +244,6 @@ def test_a_template_is_parsed_or_refused_with_a_usage_error(text: str) -> None:
         return
 
     assert template.fields <= set(FIELDS)
-    name = template.render(version_of("1.2.3-rc.1+b"), REVISION)
+    name = template.render(version_of("1.2.3-rc.1+b"), REVISION, "v1.2.3-rc.1+b")
     assert name is not None
     assert "{" not in name

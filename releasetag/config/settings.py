@@ -66,7 +66,7 @@ class Settings:
     @property
     def policy(self) -> TagPolicy:
         """The tag templates, and the versions that were yanked."""
-        return TagPolicy(self.tags, frozenset(self.ignore))
+        return TagPolicy(self.tags, frozenset(self.ignore), self.tag_prefix)
 
 
 @dataclass(frozen=True)

@@ -275,15 +275,18 @@ def _higher_release(run: Run, plan: Plan, reference: Reference) -> Release | Non
     version, revision = image.version, image.revision
     is_known = any(release.version == version for release in plan.history)
     is_higher = version > plan.release.version and policy.counts(version)
-    if is_known or not is_higher or reference.tag not in policy.exact_tags(version, revision):
+    if is_known or not is_higher:
         return None
-    return Release("", version, revision)
+    for git_tag in policy.git_tags(version):
+        if reference.tag in policy.exact_tags(version, revision, git_tag):
+            return Release(git_tag, version, revision)
+    return None
 
 
 def _manifest_in_place(mover: Mover, release: Release) -> Manifest | None:
     """Return a release's image if its exact tags are in place everywhere, so that tags may move."""
     registries = mover.registries
-    names = mover.policy.exact_tags(release.version, release.revision)
+    names = mover.policy.exact_tags(release.version, release.revision, release.git_tag)
     if not names:
         return None
     manifest = registries.manifest(mover.repositories[0].tagged(names[0]))

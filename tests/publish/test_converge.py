@@ -87,6 +87,21 @@ def test_a_run_that_may_have_replaced_a_higher_release_says_so() -> None:
     assert named(world, "latest") == {"2.0.0"}
 
 
+def test_the_git_tag_as_the_only_exact_tag_shows_what_is_higher() -> None:
+    """Git knows nothing of 2.0.0, and its image says no more than its version."""
+    world = make_world(("{git_tag}", "latest"))
+    low = about_to_put(world, "latest")
+    assert publish(world, "2.0.0").error is None
+    del world.commits["v2.0.0"]
+
+    low.finish()
+
+    assert low.error is None
+    assert named(world, "latest") == {"2.0.0"}
+    assert publish(world, "1.9.1").error is None
+    assert named(world, "latest") == {"2.0.0"}
+
+
 def test_a_release_whose_gate_refused_takes_no_tag_and_is_warned_of() -> None:
     world = make_world(gated=True)
     assert publish(world, "1.9.1").error is None
