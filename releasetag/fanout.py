@@ -143,7 +143,7 @@ def _why_push(template: Template, version: Version) -> str:
     else:
         where = ""
     kind = "prerelease" if version.prerelease else "stable release"
-    return f"highest {kind}{where}"
+    return f"highest {'release' if template.follows == 'any' else kind}{where}"
 
 
 def _rank(tag: PlannedTag) -> tuple[int, int]:

@@ -5,7 +5,7 @@ Docker's tag grammar has no braces, so a brace can only be part of a field and n
 
 import difflib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -38,6 +38,10 @@ FIELDS = tuple(_FIELD_PATTERNS)
 
 Kind = Literal["exact", "commit", "floating"]
 
+Follows = Literal["stable", "prerelease", "any"]
+FOLLOWS: tuple[Follows, ...] = ("stable", "prerelease", "any")
+"""Which versions move a floating tag."""
+
 # Fields that name one version for ever.
 _VERSION_FIELDS = frozenset({"version", "git_tag"})
 # Fields that a version may lack, so that a template with them may have nothing to render.
@@ -52,10 +56,12 @@ class Template:
     Attributes:
         text: as it was written: ``{major}.{minor}``.
         fields: the names of the fields that it holds.
+        follows: which versions move its floating tags; with ``channel``, prereleases of that.
     """
 
     text: str
     fields: frozenset[str]
+    follows: Follows = "stable"
 
     @cached_property
     def kind(self) -> Kind:
@@ -76,8 +82,10 @@ class Template:
             if not version.prerelease:
                 return "a stable release has no channel"
             return "" if channel(version) else f"{version.prerelease} names no channel"
-        if version.prerelease:
+        if version.prerelease and self.follows == "stable":
             return "a prerelease does not move it"
+        if not version.prerelease and self.follows == "prerelease":
+            return "a stable release does not move it"
         if "major" in self.fields and "minor" not in self.fields and version.major == 0:
             return "0.x releases promise no compatibility"
         return ""
@@ -130,11 +138,15 @@ class Template:
         return re.compile(pattern, re.ASCII)
 
 
-def parse_template(text: str) -> Template:
+def parse_template(text: str, follows: str = "") -> Template:
     """Parse a tag template.
 
+    Args:
+        follows: which versions move a floating tag; empty is the default.
+
     Raises:
-        UsageError: an unknown field, a brace out of place, or literal text that no tag can hold.
+        UsageError: an unknown field, a brace out of place, literal text that no tag can hold, or
+            a tag that cannot follow those versions.
     """
     fields = _FIELD.findall(text)
     for field in fields:
@@ -158,7 +170,30 @@ def parse_template(text: str) -> Template:
             "a tag is letters, digits, '_', '.' and '-', begins with neither '.' nor '-',"
             " and holds at most 128 characters",
         )
-    return Template(text, frozenset(fields))
+    template = Template(text, frozenset(fields))
+    return replace(template, follows=_parse_follows(template, follows)) if follows else template
+
+
+def _parse_follows(template: Template, text: str) -> Follows:
+    for follows in FOLLOWS:
+        if text == follows:
+            break
+    else:
+        raise UsageError(
+            f"{text!r} is not what a tag can follow", f"choose one of {', '.join(FOLLOWS)}"
+        )
+    if template.kind != "floating":
+        named = "a version" if template.kind == "exact" else "a commit"
+        raise UsageError(
+            f"the tag template {template.text!r} names {named} and follows nothing",
+            "omit follows; a floating tag such as latest can have it",
+        )
+    if "channel" in template.fields:
+        raise UsageError(
+            f"the tag template {template.text!r} follows the prereleases of its channel",
+            "omit follows, or name the tag without {channel}",
+        )
+    return follows
 
 
 def _values(version: Version, revision: str, git_tag: str) -> dict[str, str]:

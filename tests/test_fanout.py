@@ -125,6 +125,42 @@ def test_every_tag_of_a_release_is_decided_by_the_table(
 
 
 @pytest.mark.parametrize(
+    ("git_tag", "history", "follows", "expected"),
+    [
+        ("v1.2.0-b.1", ["v1.1.0"], "any", ("push", "highest release")),
+        ("v1.2.0-b.1", ["v1.1.0"], "prerelease", ("push", "highest prerelease")),
+        (
+            "v1.2.0-b.1",
+            ["v1.2.0-b.2", "v9.0.0"],
+            "prerelease",
+            ("keep", "stays at 1.2.0-b.2, which is higher"),
+        ),
+        ("v1.2.0-b.1", ["v1.2.0"], "any", ("keep", "stays at 1.2.0, which is higher")),
+        ("v1.1.1", ["v1.2.0-b.1"], "any", ("keep", "stays at 1.2.0-b.1, which is higher")),
+        ("v1.2.0", ["v1.2.0-b.1"], "any", ("push", "highest release")),
+        ("v1.2.0", ["v1.3.0-b.1"], "stable", ("push", "highest stable release")),
+        ("v1.2.0", [], "prerelease", ("skip", "a stable release does not move it")),
+    ],
+)
+def test_a_floating_tag_chooses_from_the_versions_that_it_follows(
+    git_tag: str, history: list[str], follows: str, expected: tuple[str, str]
+) -> None:
+    rules = TagPolicy((parse_template("beta", follows),))
+    (tag,) = fan_out(release(git_tag), releases(history), rules)
+
+    assert (tag.action, tag.reason) == expected
+
+
+def test_what_a_tag_follows_does_not_change_its_scope() -> None:
+    rules = TagPolicy((parse_template("{major}-beta", "any"),))
+
+    (tag,) = fan_out(release("v1.2.0-b.1"), releases(["v2.0.0", "v1.1.0"]), rules)
+    assert (tag.name, tag.action, tag.reason) == ("1-beta", "push", "highest release of 1")
+    (tag,) = fan_out(release("v0.2.0-b.1"), [], rules)
+    assert (tag.name, tag.action) == ("0-beta", "skip")
+
+
+@pytest.mark.parametrize(
     ("git_tag", "history", "template", "action", "reason"),
     [
         ("v1.2.3", [], "{version}", "push", "names this version"),
@@ -320,6 +356,26 @@ def read(git_tag: str) -> oracle.Read:
     found = oracle.read_git_tag(git_tag)
     assert found is not None, git_tag
     return found
+
+
+@given(git_tags, histories, st.sampled_from(["stable", "prerelease", "any"]))
+def test_a_tag_that_follows_names_the_highest_of_those(
+    git_tag: str, history: list[str], follows: str
+) -> None:
+    rules = TagPolicy((parse_template("beta", follows),))
+    (tag,) = fan_out(release(git_tag), releases(history), rules)
+
+    def is_followed(version: oracle.Read) -> bool:
+        return follows == "any" or bool(version.prerelease) is (follows == "prerelease")
+
+    mine = read(git_tag)
+    higher = [r for r in reads(history) if is_followed(r) and r.order > mine.order]
+    if not is_followed(mine):
+        assert tag.action == "skip"
+    elif higher:
+        assert str(tag.held_by) == max(higher, key=lambda r: r.order).text
+    else:
+        assert tag.action == "push"
 
 
 @given(git_tags, histories, templates_lists, st.lists(versions, max_size=3))

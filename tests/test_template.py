@@ -143,6 +143,44 @@ def test_a_git_tag_that_no_docker_tag_can_hold_is_a_usage_error() -> None:
         parse_template("{git_tag}").render(version_of("1.2.3"), REVISION, "@acme/1.2.3")
 
 
+@pytest.mark.parametrize(
+    ("text", "follows", "message", "hint"),
+    [
+        (
+            "{version}",
+            "any",
+            "the tag template '{version}' names a version and follows nothing",
+            "omit follows; a floating tag such as latest can have it",
+        ),
+        (
+            "sha-{sha}",
+            "stable",
+            "the tag template 'sha-{sha}' names a commit and follows nothing",
+            "omit follows; a floating tag such as latest can have it",
+        ),
+        (
+            "{channel}",
+            "any",
+            "the tag template '{channel}' follows the prereleases of its channel",
+            "omit follows, or name the tag without {channel}",
+        ),
+        (
+            "beta",
+            "all",
+            "'all' is not what a tag can follow",
+            "choose one of stable, prerelease, any",
+        ),
+    ],
+)
+def test_what_cannot_follow_is_a_usage_error(
+    text: str, follows: str, message: str, hint: str
+) -> None:
+    with pytest.raises(UsageError) as error:
+        parse_template(text, follows)
+
+    assert (str(error.value), error.value.hint) == (message, hint)
+
+
 def test_the_default_templates_can_be_parsed() -> None:
     parsed = [parse_template(text) for text in DEFAULT_TEMPLATES]
 

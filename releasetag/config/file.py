@@ -1,7 +1,7 @@
 """The configuration file: ``releasetag.toml``, or ``[tool.releasetag]`` in ``pyproject.toml``."""
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -155,10 +155,13 @@ def _value(setting: Setting, value: Any, where: str, directory: Path) -> Any:
                 raise _type_error(where, "a table", '{ NAME = "value" }')
             return dict(_entries(value, where))
         case "list" | "lines":
-            if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            if not isinstance(value, list):
                 raise _type_error(where, "a list of strings", '["…", "…"]')
             for item in value:
-                setting.check_text(item, where, _IF_EMPTY)
+                for text in _texts(setting, item):
+                    if not isinstance(text, str):
+                        raise _type_error(where, "a list of strings", '["…", "…"]')
+                    setting.check_text(text, where, _IF_EMPTY)
             return value
     wanted, name, example = _SCALARS.get(setting.kind, (str, "a string", '"…"'))
     if type(value) is not wanted:  # bool is a kind of int
@@ -170,6 +173,11 @@ def _value(setting: Setting, value: Any, where: str, directory: Path) -> Any:
     if setting.kind == "path":
         return directory / value
     return Path(value) if setting.kind == "dockerfile" else value
+
+
+def _texts(setting: Setting, item: Any) -> Iterable[Any]:
+    """Return what has to be text in an item of a list: the item, or the values of its table."""
+    return item.values() if setting.item_keys and isinstance(item, dict) else [item]
 
 
 def _entries(table: Mapping[str, Any], where: str) -> Iterator[tuple[str, str]]:

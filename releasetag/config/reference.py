@@ -85,4 +85,8 @@ def _value(setting: Setting) -> dict[str, Any]:
         value = {"enum": list(setting.choices)}
     elif setting.may_be_empty:
         value = dict(_STRING)
+    elif setting.item_keys:
+        text, keys = value["items"], setting.item_keys
+        table = _object({key: {"enum": list(of)} if of else text for key, of in keys.items()})
+        value["items"] = {"anyOf": [text, {**table, "required": list(keys)[:1]}]}
     return {**value, "description": setting.help}

@@ -8,14 +8,14 @@ field of `Settings`.
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from releasetag.config.settings import BUILDERS
 from releasetag.errors import UsageError
 from releasetag.history import HISTORY_MODES
 from releasetag.reference import parse_repository
-from releasetag.template import Template, parse_template
+from releasetag.template import FOLLOWS, Template, parse_template
 from releasetag.version import Version, parse_version
 
 Parsed = TypeVar("Parsed")
@@ -60,6 +60,8 @@ class Setting:
         commands: the commands that have the option.
         may_be_empty: whether an empty string is a value.
         for_all: whether it is one for all components, and no key of a component.
+        item_keys: where an item of a list in the file may be a table of strings, its keys with
+            their possible values (empty: any); the first one is required.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Setting:
     commands: tuple[str, ...] = ("publish",)
     may_be_empty: bool = False
     for_all: bool = False
+    item_keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def value_name(self) -> str:
@@ -128,10 +131,21 @@ def _each(parse: Callable[[str], Parsed]) -> Callable[[Iterable[str]], tuple[Par
     return lambda values: tuple(dict.fromkeys(map(parse, values)))
 
 
-def _templates(values: Sequence[str]) -> tuple[Template, ...]:
+def _templates(values: Sequence[str | Mapping[str, str]]) -> tuple[Template, ...]:
     if not values:
         raise UsageError("no tag template", "give at least one, such as {version}")
-    return _each(parse_template)(values)
+    return tuple(dict.fromkeys(map(_template, values)))
+
+
+def _template(value: str | Mapping[str, str]) -> Template:
+    if isinstance(value, str):
+        return parse_template(value)
+    if "tag" not in value or not value.keys() <= {"tag", "follows"}:
+        raise UsageError(
+            "a tag's table has other keys than tag and follows",
+            'write it as in { tag = "beta", follows = "any" }',
+        )
+    return parse_template(value["tag"], value.get("follows", ""))
 
 
 def _version(text: str) -> Version:
@@ -261,7 +275,7 @@ _ROWS = (
             help="A repository to publish to; may be repeated."),
     Setting("tags", "list", "--tag", "TEMPLATE", short="-t", key="tags",
             commands=("plan", "publish", "verify"),
-            parse=_templates,
+            parse=_templates, item_keys={"tag": (), "follows": FOLLOWS},
             help="A tag template; may be repeated. Default: {version}, {major}.{minor}, latest."),
     Setting("git_tag", "text", "--git-tag", "NAME", commands=_ALL,
             help="The release. Default: the CI run's, or the highest at HEAD."),

@@ -45,6 +45,19 @@ def test_the_schema_accepts_what_is_loaded(case: Case, tmp_path: Path) -> None:
     assert list(SCHEMA.iter_errors(tomllib.loads(component))) == []
 
 
+def test_the_schema_accepts_a_tag_that_follows(tmp_path: Path) -> None:
+    toml = "tags = ['{version}', { tag = 'beta', follows = 'any' }, { tag = 'x' }]"
+
+    tags = load_in(tmp_path, toml=toml).default.tags
+
+    assert [(tag.text, tag.follows) for tag in tags] == [
+        ("{version}", "stable"),
+        ("beta", "any"),
+        ("x", "stable"),
+    ]
+    assert list(SCHEMA.iter_errors(tomllib.loads(toml))) == []
+
+
 @pytest.mark.parametrize(
     "toml",
     [
@@ -58,6 +71,10 @@ def test_the_schema_accepts_what_is_loaded(case: Case, tmp_path: Path) -> None:
         "jobs = 0",
         "jobs = '2'",
         "overwrite = true",
+        "tags = [{ tag = 'beta', follows = 'all' }]",
+        "tags = [{ tag = 'beta', folows = 'any' }]",
+        "tags = [{ follows = 'any' }]",
+        "images = [{ tag = 'beta' }]",
         "build = 1",
         "build.context = ' '",
         "build.pull = 1",
