@@ -58,11 +58,15 @@ class WorkTree:
     _commit_times: dict[str, int | None] = field(default_factory=dict, repr=False, compare=False)
 
     def head(self) -> str:
-        """Return the commit at HEAD.
+        """Return the commit that was at HEAD when this was first asked.
 
         Raises:
             NoReleaseError: there is no commit yet.
         """
+        return self._head
+
+    @cached_property
+    def _head(self) -> str:
         words = ("--verify", "--quiet", "HEAD^{commit}")
         head = run(self.root, "rev-parse", *words, ok=(0, 1)).strip()
         if not head:

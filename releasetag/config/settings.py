@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from releasetag.build_inputs import BuildSettings
 from releasetag.errors import UsageError
 from releasetag.history import HistoryMode
 from releasetag.policy import TagPolicy
@@ -15,7 +16,7 @@ BUILDERS = ("auto", "buildkit", "classic", "buildx")  # or buildx:NAME
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(BuildSettings):
     """The settings of one component, valid as far as git, engine and registries need not be asked.
 
     Every field but `base` has a row in `schema.SETTINGS`. None: not given, and no default.
@@ -35,22 +36,11 @@ class Settings:
     context: Path | None = None
     from_image: str | None = None
     from_container: str | None = None
-    # Building.
+    # Building; see also BuildSettings.
     file: Path | None = None
-    target: str | None = None
-    platforms: tuple[str, ...] = ()
     # Secrets may be in these, against all advice: they are kept out of repr().
     build_args: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     labels: Mapping[str, str | None] = field(default_factory=dict, repr=False)
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-    ssh: tuple[str, ...] = ()
-    cache_from: tuple[str, ...] = ()
-    inline_cache: bool = False
-    no_cache: bool = False
-    pull: bool = False
-    network: str | None = None
-    add_hosts: tuple[str, ...] = ()
-    shm_size: int | None = None  # bytes
     builder: str = "auto"
     # Publishing.
     push: bool = True

@@ -4,28 +4,55 @@ All that a publish knows of the engine is here.
 """
 
 from releasetag.git import WorkTree
-from releasetag.image.source import EngineReport, ImageSource, Tools, builds, open_tools
+from releasetag.image.source import (
+    EngineReport,
+    ImageSource,
+    MadeImage,
+    Preflight,
+    Tools,
+    builds,
+    open_tools,
+)
 from releasetag.plan import Plan
 
-__all__ = ["EngineReport", "ImageSource", "Tools", "builds", "image_source", "open_tools"]
+__all__ = [
+    "EngineReport",
+    "ImageSource",
+    "MadeImage",
+    "Preflight",
+    "Tools",
+    "builds",
+    "image_source",
+    "open_tools",
+]
 
 
 def image_source(tree: WorkTree, plan: Plan, tools: Tools, report: EngineReport) -> ImageSource:
-    """The source that the settings ask for."""
-    settings = plan.settings
-    if not builds(plan):
-        from releasetag.image.existing import CommittedContainer, ExistingImage
+    """Return the source that the settings name.
 
-        given = ExistingImage if settings.from_image else CommittedContainer
-        return given(tree, plan, tools, report)
+    Raises:
+        UsageError: what the image is to be built from cannot be used.
+    """
+    settings = plan.settings
+    if settings.from_image:
+        from releasetag.image.existing import ExistingImage
+
+        return ExistingImage(plan, tools, report)
+    if settings.from_container:
+        from releasetag.image.existing import CommittedContainer
+
+        return CommittedContainer(plan, tools, report, tree)
+    from releasetag.image.inputs import resolve_inputs
+
+    inputs = resolve_inputs(tree, plan, tools.environ)
     if settings.builder.startswith("buildx"):
         from releasetag.image.buildx import BuildxImage
 
-        return BuildxImage(tree, plan, tools, report)
+        return BuildxImage(plan, tools, report, inputs)
     if len(settings.platforms) > 1:
         from releasetag.image.platforms import PlatformImages
 
-        return PlatformImages(tree, plan, tools, report)
+        return PlatformImages(plan, tools, report, inputs)
     from releasetag.image.engine_build import BuiltImage
 
-    return BuiltImage(tree, plan, tools, report)
+    return BuiltImage(plan, tools, report, inputs)

@@ -1,7 +1,7 @@
-"""The work tree, built by `docker buildx`: for who has a fleet of builders.
+"""Build the work tree with `docker buildx`, on any of its builders.
 
 buildx builds and pushes the first exact tag; everything else is done from its digest, so that the
-attestations which buildx adds are kept under every tag.
+attestations that buildx adds are kept under every tag.
 
 Build arguments may be secrets, and every user of the machine can read a process's arguments. So
 ``docker buildx build`` gets their names alone and takes the values from its environment. Where a
@@ -21,9 +21,11 @@ import tempfile
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from releasetag.build_inputs import BuildInputs
 from releasetag.credentials.encodings import docker_auth_config
 from releasetag.errors import (
     AuthError,
@@ -33,7 +35,7 @@ from releasetag.errors import (
     ReleasetagError,
     UsageError,
 )
-from releasetag.image.engine_build import BuiltImage
+from releasetag.image.source import ImageSource, MadeImage, Preflight
 from releasetag.json_text import InvalidJsonError, parse_json
 from releasetag.push_failure import kind_of
 from releasetag.reference import Reference, is_digest
@@ -70,87 +72,55 @@ _OPTIONS = {
 }
 
 
-class BuildxImage(BuiltImage):
+@dataclass(frozen=True)
+class BuildxImage(ImageSource):
     """An image that a builder of buildx makes, for any number of platforms."""
 
-    @property
-    def builder(self) -> str:  # type: ignore[override]
-        """``buildx``, or ``buildx:NAME``."""
-        return self.plan.settings.builder
+    inputs: BuildInputs
 
-    def check(self) -> None:
-        """Check that there are a context, a Dockerfile, the secrets, and buildx."""
-        self._context = self._open_context()
-        self._secrets()
+    def check(self) -> Preflight:
+        """Check that there is buildx, and that the image is to be pushed."""
         if not self.plan.settings.push:
             raise UsageError(
                 "buildx builds for the registry, not for the engine",
                 "omit --no-push, or build with --builder auto",
             )
-        self._docker = shutil.which("docker", path=self.tools.environ.get("PATH")) or ""
-        if not self._docker or not self._has_buildx():
-            self.engine_error = EngineError(
-                "docker buildx is not installed", "install it, or build with --builder auto"
-            )
+        return Preflight(self.plan.settings.builder, engine_error=self._missing_error())
 
-    def make(self) -> str:
+    def _make(self, preflight: Preflight) -> MadeImage:
         """Build, and push the first exact tag."""
-        if self.engine_error is not None:
-            raise self.engine_error
+        self.require_ready(preflight)
         reference = self.plan.repositories[0].tagged(self.plan.exact[0].name)
-        self.report.step(f"Building {self._context.root} with {self.builder}", prints=True)
+        context = self.inputs.context
+        self.report.step(f"Building {context.root} with {preflight.builder}", prints=True)
         with tempfile.TemporaryDirectory(prefix="releasetag-") as directory:
             metadata = Path(directory) / "metadata.json"
             self._build(reference, metadata)
             digest = _digest(metadata)
-        self.origin = reference.repository.at(digest)
-        self.pushed = (reference,)
-        return ""
+        return MadeImage(origin=reference.repository.at(digest), pushed=(reference,))
 
     def _build(self, reference: Reference, metadata: Path) -> None:
-        name = self.builder.partition(":")[2]
+        name = self.plan.settings.builder.partition(":")[2]
+        context, arguments = str(self.inputs.context.root), self.inputs.build_args
         options = [
             *(["--builder", name] if name else []),
             *("--push", "--progress", "rawjson", "--metadata-file", str(metadata)),
         ]
-        target, arguments = self._target(reference), self.build_args()
+        target = _target(self.inputs, reference)
         if all(_is_harmless(name, value, self.tools.environ) for name, value in arguments.items()):
             words = ["build", *options, *_words(target)]
             for name in arguments:
                 words += ["--build-arg", name]
-            self._run([*words, str(self._context.root)], b"", arguments)
+            self._run([*words, context], b"", arguments)
             return
         if target.get("network") == "host":
             options += ["--allow", "network.host"]
-        definition = _bake_definition(
-            {**target, "context": str(self._context.root), "args": arguments}
-        )
-        # The person has named the files to read; bake would ask whether it may.
+        definition = _bake_definition({**target, "context": context, "args": arguments})
+        # The user has named the files to read; bake would ask whether it may.
         allowed = {"BUILDX_BAKE_ENTITLEMENTS_FS": "0"}
         self._run(["bake", *options, "--file", "-"], definition, allowed)
 
-    def _target(self, reference: Reference) -> dict[str, Any]:
-        """What to build, apart from the context and the build arguments, as bake files name it."""
-        settings = self.plan.settings
-        target = {
-            "dockerfile": str(self._context.dockerfile),
-            "tags": [str(reference)],
-            "platforms": list(settings.platforms),
-            "target": settings.target,
-            "labels": self.labels(self.labels_in_dockerfile()),
-            "secret": list(settings.secrets),
-            "ssh": list(settings.ssh),
-            "cache-from": list(settings.cache_from),
-            "cache-to": ["type=inline"] if settings.inline_cache else [],
-            "extra-hosts": list(settings.add_hosts),
-            "network": settings.network,
-            "shm-size": str(settings.shm_size) if settings.shm_size else None,
-            "no-cache": settings.no_cache,
-            "pull": settings.pull,
-        }
-        return {name: value for name, value in target.items() if value}
-
-    def _run(self, words: list[str], definition: bytes, variables: dict[str, str]) -> None:
+    def _run(self, words: list[str], definition: bytes, variables: Mapping[str, str]) -> None:
         """Run buildx and report its progress."""
         with ExitStack() as opened:
             try:
@@ -159,11 +129,11 @@ class BuildxImage(BuiltImage):
                 stdin.seek(0)
                 process = subprocess.Popen(
                     [self._docker, "buildx", *words],
-                    env=self._environ() | variables,
+                    env={**self._environ(), **variables},
                     stdin=stdin,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
-                    start_new_session=True,  # Ctrl-C is for us; the process is ended below
+                    start_new_session=True,  # Ctrl-C ends this process, which stops buildx
                 )
             except OSError as error:
                 raise EngineError(
@@ -175,7 +145,7 @@ class BuildxImage(BuiltImage):
                     "a setting of the build holds a NUL character", "remove it"
                 ) from None
             opened.callback(_stop, process)
-            assert process.stderr is not None  # noqa: S101 (a pipe was asked for)
+            assert process.stderr is not None  # noqa: S101 (it is a pipe)
             opened.enter_context(process.stderr)
             message, log = self._follow(process.stderr)
             code = process.wait()
@@ -209,7 +179,7 @@ class BuildxImage(BuiltImage):
         return " ".join(filter(None, messages)), trace.failed_step_log()
 
     def _environ(self) -> dict[str, str]:
-        """The environment of the docker command, with credentials that it cannot find itself."""
+        """Return the docker command's environment, with credentials that it cannot find itself."""
         environ = dict(self.tools.environ)
         registry = self.plan.repositories[0].registry
         found = self.tools.credentials.find(registry)
@@ -218,18 +188,47 @@ class BuildxImage(BuiltImage):
             environ["DOCKER_AUTH_CONFIG"] = docker_auth_config(registry, found)
         return environ
 
-    def _has_buildx(self) -> bool:
+    @property
+    def _docker(self) -> str:
+        return shutil.which("docker", path=self.tools.environ.get("PATH")) or ""
+
+    def _missing_error(self) -> EngineError | None:
+        """Return the error for a missing buildx; None if it is installed."""
         try:
-            done = subprocess.run(
+            subprocess.run(
                 [self._docker, "buildx", "version"],
                 env=dict(self.tools.environ),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                check=False,
+                check=True,
             )
-        except OSError:
-            return False
-        return done.returncode == 0
+        except (OSError, subprocess.CalledProcessError):
+            return EngineError(
+                "docker buildx is not installed", "install it, or build with --builder auto"
+            )
+        return None
+
+
+def _target(inputs: BuildInputs, reference: Reference) -> dict[str, Any]:
+    """Return what to build, but for context and build arguments, as bake files name it."""
+    settings = inputs.settings
+    target = {
+        "dockerfile": str(inputs.context.dockerfile),
+        "tags": [str(reference)],
+        "platforms": list(settings.platforms),
+        "target": settings.target,
+        "labels": dict(inputs.labels),
+        "secret": list(settings.secrets),
+        "ssh": list(settings.ssh),
+        "cache-from": list(settings.cache_from),
+        "cache-to": ["type=inline"] if settings.inline_cache else [],
+        "extra-hosts": list(settings.add_hosts),
+        "network": settings.network,
+        "shm-size": str(settings.shm_size) if settings.shm_size else None,
+        "no-cache": settings.no_cache,
+        "pull": settings.pull,
+    }
+    return {name: value for name, value in target.items() if value}
 
 
 def _is_harmless(name: str, value: str, environ: Mapping[str, str]) -> bool:
@@ -242,7 +241,7 @@ def _is_harmless(name: str, value: str, environ: Mapping[str, str]) -> bool:
 
 
 def _words(target: Mapping[str, Any]) -> list[str]:
-    """The options of ``docker buildx build``."""
+    """Return the options of ``docker buildx build``."""
     words = []
     for name, value in target.items():
         option = _OPTIONS[name]
@@ -268,7 +267,7 @@ def _bake_definition(target: Mapping[str, Any]) -> bytes:
 
 
 def _escaped(value: Any) -> Any:
-    """A value without templates, which bake expands in every string and name."""
+    """Escape templates, which bake expands in every string and name."""
     if isinstance(value, str):
         return value.replace("${", "$${").replace("%{", "%%{")
     if isinstance(value, Mapping):
@@ -277,15 +276,14 @@ def _escaped(value: Any) -> Any:
 
 
 def _digest(metadata: Path) -> str:
-    """The digest of what buildx has pushed, from its metadata file."""
-    found: Any = None
+    """Read the digest of what buildx has pushed from its metadata file."""
     try:
-        found = parse_json(metadata.read_bytes())
+        found: Any = parse_json(metadata.read_bytes())
         found = found.get(_TARGET, found)["containerimage.digest"]
     except (OSError, InvalidJsonError, AttributeError, KeyError, TypeError):
         found = None
     if not isinstance(found, str) or not is_digest(found):
-        raise BuildError("buildx does not say what it pushed", "update buildx to 0.13 or newer")
+        raise BuildError("buildx does not report what it pushed", "update buildx to 0.13 or newer")
     return found
 
 
@@ -299,7 +297,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _as_trace(status: Mapping[str, list[dict[str, object]]]) -> dict[str, list[dict[str, object]]]:
-    """A line of ``rawjson`` with the names that the engine's trace has."""
+    """Rename a line of ``rawjson`` to the field names of the engine's trace."""
     renamed = {"id": "ID", "data": "msg"}
     return {
         kind: [
@@ -314,7 +312,7 @@ def _as_trace(status: Mapping[str, list[dict[str, object]]]) -> dict[str, list[d
 
 
 def _buildx_error(text: str, log: tuple[str, ...]) -> ReleasetagError:
-    from releasetag.engine.build import build_error, without_command
+    from releasetag.engine.build_errors import build_error, without_command
 
     for prefix in (_ERROR, f"target {_TARGET}: ", "failed to build: "):
         text = text.removeprefix(prefix)
@@ -339,7 +337,7 @@ def _buildx_error(text: str, log: tuple[str, ...]) -> ReleasetagError:
     if "Unsupported argument" in reason or "unknown flag" in reason:
         return UsageError(
             message,
-            "update buildx: to give it this build argument unseen, 0.17 is needed with --network "
+            "update buildx: to pass this build argument in secret, 0.17 is needed with --network "
             "and 0.25 with --add-host",
         )
     return build_error(text, log)

@@ -1,39 +1,47 @@
 """An image that exists, in the engine or in a registry, and a container made into one."""
 
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
 from releasetag.errors import AuthError, PushError, UsageError
-from releasetag.image.source import ImageSource
+from releasetag.git import WorkTree
+from releasetag.image.inputs import image_labels
+from releasetag.image.source import ImageSource, MadeImage, Preflight
 from releasetag.published import PublishedImage
 from releasetag.reference import Reference, parse_reference
 
+if TYPE_CHECKING:
+    from releasetag.engine.connect import Engine
 
+
+@dataclass(frozen=True)
 class ExistingImage(ImageSource):
     """What ``--from-image`` names: the engine's image, else all platforms of a registry's."""
 
-    builder = "image"
-
-    def check(self) -> None:
+    def check(self) -> Preflight:
         """Find the image."""
-        super().check()
+        found = self.connect("image")
         name = self.plan.settings.from_image or ""
         # The short form of an image ID is no reference.
         reference = None if name.startswith("sha256:") else parse_reference(name)
-        if self._engine is not None:
+        if found.engine is not None:
             from releasetag.engine import images
 
-            if image_id := images.find(self._engine, name):
-                self._image_id = image_id
-                self.origin = self._all_platforms(name, reference)
-                return
+            if image_id := images.find(found.engine, name):
+                origin = self._all_platforms(found.engine, name, reference)
+                return replace(found, image_id=image_id, origin=origin)
         manifest = self.tools.registries.manifest(reference) if reference else None
         if reference is None or manifest is None:
-            places = "the registry" if self._engine is None else "the engine or in the registry"
+            places = "the registry" if found.engine is None else "the engine or in the registry"
             raise UsageError(
                 f"there is no image {name!r} in {places}",
                 "name one that `docker images` lists, or one that is published",
             )
-        self.origin = reference.repository.at(manifest.digest)
+        return replace(found, origin=reference.repository.at(manifest.digest))
 
-    def _all_platforms(self, name: str, reference: Reference | None) -> Reference | None:
+    def _all_platforms(
+        self, engine: "Engine", name: str, reference: Reference | None
+    ) -> Reference | None:
         """Return the index of which the engine has one platform; None if there is none.
 
         The engine lists the digests that it pulled an image by. Some engines list one for an image
@@ -41,7 +49,7 @@ class ExistingImage(ImageSource):
         """
         from releasetag.engine import images
 
-        for known in images.repo_digests(self.engine, name):
+        for known in images.repo_digests(engine, name):
             pulled = parse_reference(known)
             if reference is None or pulled.repository == reference.repository:
                 try:
@@ -55,34 +63,43 @@ class ExistingImage(ImageSource):
                     return pulled
         return None
 
-    def is_release(self, image: PublishedImage) -> bool:
+    def is_release(self, preflight: Preflight, image: PublishedImage) -> bool:
         """Whether a published image is the given one, whatever its labels say.
 
         By digest, or where the engine has the image by what its store takes for the image ID.
         """
-        if self.origin is not None:
-            return image.digest == self.origin.digest
-        return self._image_id in image.digests
+        if preflight.origin is not None:
+            return image.digest == preflight.origin.digest
+        return preflight.image_id in image.digests
 
-    def _make(self) -> str:
-        return self._image_id  # the engine has it already
+    def _make(self, preflight: Preflight) -> MadeImage:
+        return MadeImage(preflight.image_id, preflight.origin)
 
 
+@dataclass(frozen=True)
 class CommittedContainer(ImageSource):
     """The container that ``--from-container`` names, as `docker commit` makes an image of it."""
 
-    builder = "container"
+    tree: WorkTree
 
-    def ready(self) -> None:
-        """See that there is such a container."""
-        super().ready()
+    def check(self) -> Preflight:
+        """Connect to the engine."""
+        return self.connect("container")
+
+    def require_ready(self, preflight: Preflight) -> None:
+        """Check that there is such a container."""
+        super().require_ready(preflight)
         from releasetag.engine import images
 
-        images.require_container(self.engine, self.plan.settings.from_container or "")
+        images.require_container(preflight.require_engine(), self._name)
 
-    def _make(self) -> str:
+    def _make(self, preflight: Preflight) -> MadeImage:
         from releasetag.engine import images
 
-        name = self.plan.settings.from_container or ""
-        self.report.step(f"Committing the container {name}")
-        return images.commit(self.engine, name, self.labels())
+        self.report.step(f"Committing the container {self._name}")
+        labels = image_labels(self.tree, self.plan)
+        return MadeImage(images.commit(preflight.require_engine(), self._name, labels))
+
+    @property
+    def _name(self) -> str:
+        return self.plan.settings.from_container or ""

@@ -15,86 +15,66 @@ from typing import TYPE_CHECKING
 
 from releasetag.errors import BuildError, ConflictError
 from releasetag.image.engine_build import BuiltImage
+from releasetag.image.source import MadeImage, PlatformImage, Preflight
 from releasetag.parallel import map_parallel
 from releasetag.published import inspect_image
 from releasetag.reference import Reference, Repository
 from releasetag.registry import Manifest
 
 if TYPE_CHECKING:
+    from releasetag.engine.connect import Engine
     from releasetag.events import BuildEvent
 
 _INDEX = "application/vnd.oci.image.index.v1+json"
 
 
 @dataclass(frozen=True)
-class _PlatformImage:
-    """The image of one platform: in the engine, or published by a run that did not finish.
-
-    Attributes:
-        image_id: the engine's; empty if it is published.
-        origin: where it is published; None if the engine has it.
-    """
-
-    image_id: str = ""
-    origin: Reference | None = None
-
-
 class PlatformImages(BuiltImage):
     """An index of images that the engine builds, each for a platform of its own."""
 
-    _images: Mapping[str, _PlatformImage]
-
-    def _make(self) -> str:
-        platforms = self.plan.settings.platforms
+    def _make(self, preflight: Preflight) -> MadeImage:
+        engine = preflight.engine
+        platforms = self.inputs.settings.platforms
+        names = ", ".join(platforms)
         self.report.step(
-            f"Building {self._context.root} with {self.builder} for {', '.join(platforms)}",
+            f"Building {self.inputs.context.root} with {preflight.builder} for {names}",
             prints=True,
         )
         numbers = _Numbers()
 
-        def make(platform: str) -> _PlatformImage:
+        def make(platform: str) -> PlatformImage:
             origin = self._published(platform)
             if origin is not None:
-                return _PlatformImage(origin=origin)
+                return PlatformImage(platform, origin=origin)
             progress = numbers.of(platform, self.report.building)
-            image_id = self.build(platform, progress)
-            self._check_platform(image_id, platform)
-            return _PlatformImage(image_id=image_id)
+            image_id = self.build(preflight, platform, progress)
+            _check_platform(preflight.require_engine(), image_id, platform)
+            return PlatformImage(platform, image_id)
 
         # Base images, context and downloads of one build fill the pauses of another. The classic
         # builder has one image behind a base's name at a time, of one platform.
-        jobs = self.plan.settings.jobs if self.builder == "buildkit" else 1
-        self._images = dict(map_parallel(make, platforms, jobs))
+        jobs = self.plan.settings.jobs if preflight.builder == "buildkit" else 1
+        images = tuple(image for _, image in map_parallel(make, platforms, jobs))
         # In the engine, the release's tags name the image that runs there.
-        own = f"{self._engine.os}/{self._engine.arch}" if self._engine else ""
-        return self._images[own].image_id if own in self._images else ""
+        native = f"{engine.os}/{engine.arch}" if engine else ""
+        image_id = next((each.image_id for each in images if each.platform == native), "")
+        return MadeImage(image_id, platforms=images)
 
-    def _check_platform(self, image_id: str, platform: str) -> None:
-        """Raise BuildError for an image of another platform, which the index would misname."""
-        from releasetag.engine import images
-
-        built = images.platform_of(self.engine, image_id)
-        if built.split("/") != platform.split("/")[:2]:
-            raise BuildError(
-                f"the engine built for {built} though {platform} was asked for",
-                "build with BuildKit (--builder buildkit), or with buildx",
-            )
-
-    def push(self, reference: Reference) -> str:
+    def push(self, preflight: Preflight, made: MadeImage, reference: Reference) -> str:
         """Push every platform's image, and put the index under the tag."""
         repository = reference.repository
         children = [
-            (platform, self._push_platform(repository, platform, image))
-            for platform, image in self._images.items()
+            (image.platform, self._push_platform(preflight, made, repository, image))
+            for image in made.platforms
         ]
-        index = make_index(children, self.labels(self.labels_in_dockerfile()))
+        index = make_index(children, self.inputs.labels)
         return self.tools.registries.put_manifest(reference, index)
 
     def _push_platform(
-        self, repository: Repository, platform: str, image: _PlatformImage
+        self, preflight: Preflight, made: MadeImage, repository: Repository, image: PlatformImage
     ) -> Manifest:
         registries = self.tools.registries
-        reference = repository.tagged(self._tag_name(platform))
+        reference = repository.tagged(self._tag_name(image.platform))
         if image.origin is not None:
             registries.copy(image.origin, repository)
             digest = image.origin.digest
@@ -102,10 +82,8 @@ class PlatformImages(BuiltImage):
             if manifest is not None and registries.digest(reference) != digest:
                 registries.put_manifest(reference, manifest)
         else:
-            from releasetag.engine import images
-
-            images.tag(self.engine, image.image_id, reference)
-            digest = super().push(reference)
+            self.tag(preflight, image.image_id, reference)
+            digest = super().push(preflight, made, reference)
             manifest = registries.settled_manifest(repository.at(digest))
         if manifest is None:
             raise ConflictError(
@@ -137,6 +115,18 @@ class PlatformImages(BuiltImage):
 
     def _tag_name(self, platform: str) -> str:
         return f"{self.plan.exact[0].name}-{platform.replace('/', '-')}"
+
+
+def _check_platform(engine: "Engine", image_id: str, platform: str) -> None:
+    """Raise BuildError for an image of another platform, which the index would misname."""
+    from releasetag.engine import images
+
+    built = images.platform_of(engine, image_id)
+    if built.split("/") != platform.split("/")[:2]:
+        raise BuildError(
+            f"the engine built for {built} though {platform} was asked for",
+            "build with BuildKit (--builder buildkit), or with buildx",
+        )
 
 
 def make_index(children: list[tuple[str, Manifest]], annotations: Mapping[str, str]) -> Manifest:

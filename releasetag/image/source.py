@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
-from releasetag import labels
 from releasetag.credentials import CredentialStore
 from releasetag.errors import EngineError
-from releasetag.git import WorkTree
 from releasetag.plan import Plan
 from releasetag.published import PublishedImage
 from releasetag.reference import Reference
@@ -95,113 +93,132 @@ def open_tools(
         yield Tools(connect, registries, credentials, environ, time.monotonic)
 
 
-class ImageSource(ABC):
-    """The image of one release: validated, produced once, pushed by the engine.
-
-    A subclass produces it; what the engine does with an image that it has is here.
+@dataclass(frozen=True)
+class Preflight:
+    """What checking found out, before anything is made.
 
     Attributes:
         builder: what makes the image, as the JSON names it.
-        engine_error: why there is no engine; it matters only if one is needed.
-        origin: where the image is in a registry, when it is not the engine that has it.
-        pushed: the references that making the image has pushed already.
+        engine: None if there is none, or the image needs none.
+        engine_error: why the image cannot be made; a release that is published needs no engine.
+        image_id: of an image that exists; empty if the engine does not have it.
+        origin: of an image that exists, by digest; None if no registry is known to have it.
     """
 
     builder: str
+    engine: "Engine | None" = None
+    engine_error: EngineError | None = None
+    image_id: str = ""
+    origin: Reference | None = None
 
-    def __init__(self, tree: WorkTree, plan: Plan, tools: Tools, report: EngineReport) -> None:
-        self.tree = tree
-        self.plan = plan
-        self.tools = tools
-        self.report = report
-        self.engine_error: EngineError | None = None
-        self.origin: Reference | None = None
-        self.pushed: tuple[Reference, ...] = ()
-        self._engine: Engine | None = None
-        self._image_id = ""
+    def require_engine(self) -> "Engine":
+        """Return the engine; raise EngineError if there is none."""
+        if self.engine is None:
+            raise self.engine_error or EngineError("no Docker Engine", "start Docker")
+        return self.engine
 
-    def check(self) -> None:
-        """Validate that the image can be produced, without producing it.
+
+@dataclass(frozen=True)
+class PlatformImage:
+    """The image of one platform: in the engine, or published by a run that did not finish.
+
+    Attributes:
+        image_id: the engine's; empty if it is published.
+        origin: where it is published; None if the engine has it.
+    """
+
+    platform: str
+    image_id: str = ""
+    origin: Reference | None = None
+
+
+@dataclass(frozen=True)
+class MadeImage:
+    """What making the image returned.
+
+    Attributes:
+        image_id: the engine's; empty if it has no single image.
+        origin: where a registry has the image, by digest; None if the engine is to push it.
+        pushed: the references that making it has pushed.
+        platforms: the images of an index that is put when they have been pushed.
+    """
+
+    image_id: str = ""
+    origin: Reference | None = None
+    pushed: tuple[Reference, ...] = ()
+    platforms: tuple[PlatformImage, ...] = ()
+
+
+@dataclass(frozen=True)
+class ImageSource(ABC):
+    """The image of one release: checked, made once, pushed by the engine.
+
+    A subclass makes it; what the engine does with an image that it has is here.
+    """
+
+    plan: Plan
+    tools: Tools
+    report: EngineReport
+
+    @abstractmethod
+    def check(self) -> Preflight:
+        """Check that the image can be made, without making it.
 
         Raises:
-            UsageError: it cannot; nothing was done.
+            UsageError: it cannot.
         """
-        try:
-            self._engine = self.tools.connect()
-        except EngineError as error:
-            # A release that is published already needs no engine.
-            self.engine_error = error
 
-    def ready(self) -> None:
-        """Validate what else `make` would fail on at once, without producing the image.
+    def connect(self, builder: str) -> Preflight:
+        """Connect to the engine, if there is one."""
+        try:
+            return Preflight(builder, self.tools.connect())
+        except EngineError as error:
+            return Preflight(builder, engine_error=error)
+
+    def require_ready(self, preflight: Preflight) -> None:
+        """Check what else `make` would fail on at once.
 
         Raises:
             EngineError: there is no engine.
-            UsageError: what the image is to be made of is not there.
+            UsageError: what the image is to be made of does not exist.
         """
-        if self.engine_error is not None:
-            raise self.engine_error
+        if preflight.engine_error is not None:
+            raise preflight.engine_error
 
-    def is_release(self, image: PublishedImage) -> bool:
+    def is_release(self, preflight: Preflight, image: PublishedImage) -> bool:  # noqa: ARG002
         """Whether a published image is the one of this release."""
         return image.is_of(self.plan.release)
 
-    def make(self) -> str:
-        """Produce the image, and tag it in the engine with the exact tags.
-
-        Returns:
-            The engine's image ID; empty if the engine has no single image.
+    def make(self, preflight: Preflight) -> MadeImage:
+        """Make the image, and tag it in the engine with the exact tags.
 
         Raises:
             EngineError: there is no engine.
             BuildError: the build failed.
         """
-        self._image_id = self._make()
+        made = self._make(preflight)
         for repository in self.plan.repositories:
             for tag in self.plan.exact:
-                self.tag(repository.tagged(tag.name))
-        return self._image_id
+                self.tag(preflight, made.image_id, repository.tagged(tag.name))
+        return made
 
     @abstractmethod
-    def _make(self) -> str:
-        """Produce the image; return its ID as `make` does."""
+    def _make(self, preflight: Preflight) -> MadeImage: ...
 
-    def tag(self, reference: Reference) -> None:
-        """Tag the image in the engine, if this run has made it there."""
-        if self._engine is not None and self._image_id:
+    def tag(self, preflight: Preflight, image_id: str, reference: Reference) -> None:
+        """Tag an image in the engine; do nothing without an engine or an image ID."""
+        if preflight.engine is not None and image_id:
             from releasetag.engine import images
 
-            images.tag(self._engine, self._image_id, reference)
+            images.tag(preflight.engine, image_id, reference)
 
-    def push(self, reference: Reference) -> str:
+    def push(self, preflight: Preflight, made: MadeImage, reference: Reference) -> str:  # noqa: ARG002
         """Push an exact tag by the engine; return the digest that the registry has."""
         from releasetag.engine import images
 
         credentials = self.tools.credentials.find(reference.repository.registry)
-        return images.push(self.engine, reference, credentials, self.report.pushing)
-
-    @property
-    def engine(self) -> "Engine":
-        """The engine; raises EngineError if there is none."""
-        if self._engine is None:
-            raise self.engine_error or EngineError("no Docker Engine", "start Docker")
-        return self._engine
-
-    def labels(self, in_dockerfile: frozenset[str] = frozenset()) -> dict[str, str]:
-        """Return the labels of the release's image.
-
-        Args:
-            in_dockerfile: the keys that the Dockerfile sets itself.
-        """
-        plan = self.plan
-        own = labels.release_labels(
-            plan.release,
-            self.tree.commit_time(plan.release.revision),
-            self.tree.remote_url(plan.settings.remote),
-            plan.repositories[0],
-        )
-        given = {key: value or "" for key, value in plan.settings.labels.items()}
-        return labels.merge(own, given, in_dockerfile)
+        engine = preflight.require_engine()
+        return images.push(engine, reference, credentials, self.report.pushing)
 
 
 def builds(plan: Plan) -> bool:

@@ -1,9 +1,11 @@
 """Find the release's image, or build it; put it under every exact tag of every repository."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 
 from releasetag.errors import ConflictError, PushError, ReleasetagError
+from releasetag.image import MadeImage
 from releasetag.plan import Plan
 from releasetag.publish.converge import Listed, may_be_there
 from releasetag.publish.run import Provenance, Run
@@ -12,6 +14,19 @@ from releasetag.reference import Reference
 from releasetag.registry import Manifest
 from releasetag.tagging import TagResult, put
 from releasetag.text import printable
+
+
+@dataclass(frozen=True)
+class ExactTags:
+    """The image under every exact tag.
+
+    Attributes:
+        in_engine: its ID there; empty if the engine does not have it.
+    """
+
+    manifest: Manifest
+    provenance: Provenance
+    in_engine: str
 
 
 def find_published(run: Run, listed: Listed) -> Reference | None:
@@ -33,12 +48,16 @@ def find_published(run: Run, listed: Listed) -> Reference | None:
         if run.plan.settings.overwrite:
             return None
         for reference, image in found:
-            if image.problem or not run.source.is_release(image):
+            if image.problem or not run.source.is_release(run.preflight, image):
                 raise _conflict_error(reference, image, run.plan)
         if not found:
             floats = run.references(run.floating_names)
             found = _inspect(run, [each for each in floats if may_be_there(each, listed)])
-            found = [(each, image) for each, image in found if run.source.is_release(image)]
+            found = [
+                (each, image)
+                for each, image in found
+                if run.source.is_release(run.preflight, image)
+            ]
     except ConflictError:
         raise
     except ReleasetagError as error:
@@ -52,16 +71,17 @@ def find_published(run: Run, listed: Listed) -> Reference | None:
     return found[0][0].repository.at(found[0][1].digest) if found else None
 
 
-def build(run: Run) -> Provenance:
+def build(run: Run) -> tuple[Provenance, MadeImage]:
     """Build the image."""
     started = run.clock()
-    image_id = run.source.make()
-    provenance = Provenance(run.source.builder, False, run.clock() - started, image_id)
+    made = run.source.make(run.preflight)
+    seconds = run.clock() - started
+    provenance = Provenance(run.preflight.builder, False, seconds, made.image_id)
     run.report.made(provenance)
-    return provenance
+    return provenance, made
 
 
-def publish(run: Run, origin: Reference | None, *, reused: bool) -> tuple[Provenance, Manifest]:
+def publish(run: Run, origin: Reference | None, *, reused: bool) -> ExactTags:
     """Put the image under every exact tag of every repository.
 
     Args:
@@ -74,17 +94,19 @@ def publish(run: Run, origin: Reference | None, *, reused: bool) -> tuple[Proven
     started = run.clock()
     provenance = None
     pushed: list[Reference] = []
+    in_engine = run.preflight.image_id
     if origin is None:
-        provenance = build(run)
+        provenance, made = build(run)
+        in_engine = made.image_id
         # Another run may have published the release while this one built.
         there = any(_inspect(run, run.first_exact_references))
-        origin = (find_published(run, {}) if there else None) or run.source.origin
-        pushed = [*run.source.pushed]
+        origin = (find_published(run, {}) if there else None) or made.origin
+        pushed = [*made.pushed]
         run.report.step("Pushing the exact tags")
         if origin is None:
-            pushed, digest = _push(run)
+            pushed, digest = _push(run, made)
             origin = pushed[0].repository.at(digest)
-        for reference in run.source.pushed:
+        for reference in made.pushed:
             run.report.published(TagResult(reference, origin.digest, "pushed"))
     overwrite = run.plan.settings.overwrite
     manifest = _put_everywhere(run, origin, pushed, replace=overwrite)
@@ -95,10 +117,10 @@ def publish(run: Run, origin: Reference | None, *, reused: bool) -> tuple[Proven
         image = inspect_image(run.registries, origin)
         image_id = image.config_digest if image else ""
         is_reused = reused or bool(pushed)  # another run was first, and this one's image is dropped
-        provenance = Provenance(run.source.builder, is_reused, run.clock() - started, image_id)
+        provenance = Provenance(run.preflight.builder, is_reused, run.clock() - started, image_id)
     provenance = replace(provenance, digest=manifest.digest)
     run.report.made(provenance)
-    return provenance, manifest
+    return ExactTags(manifest, provenance, in_engine)
 
 
 def put_commit_tags(run: Run, manifest: Manifest) -> None:
@@ -121,10 +143,10 @@ def _inspect(run: Run, references: Sequence[Reference]) -> list[tuple[Reference,
     return [(each, image) for each, image in run.each(inspect, references) if image is not None]
 
 
-def _push(run: Run) -> tuple[list[Reference], str]:
+def _push(run: Run, made: MadeImage) -> tuple[list[Reference], str]:
     """Push the first exact tag of every repository by the engine; all must be one digest."""
     references = run.first_exact_references
-    pushed = run.each_reported(lambda reference: _push_one(run, reference), references)
+    pushed = run.each_reported(partial(_push_one, run, made), references)
     if len({result.digest for result in pushed}) > 1:
         shown = ", ".join(f"{result.reference} is {result.digest}" for result in pushed)
         raise ConflictError(
@@ -134,8 +156,8 @@ def _push(run: Run) -> tuple[list[Reference], str]:
     return references, pushed[0].digest
 
 
-def _push_one(run: Run, reference: Reference) -> TagResult:
-    digest = run.source.push(reference)
+def _push_one(run: Run, made: MadeImage, reference: Reference) -> TagResult:
+    digest = run.source.push(run.preflight, made, reference)
     if (now := run.registries.settled_digest(reference, digest)) != digest:
         raise ConflictError(
             f"{reference} was pushed as {digest} and names {now or 'nothing'}",

@@ -52,16 +52,13 @@ def parse_gate(command: str, environ: Mapping[str, str]) -> list[str]:
     return words
 
 
-def run_gates(run: Run, commands: Sequence[Sequence[str]], manifest: Manifest) -> None:
+def run_gates(run: Run, manifest: Manifest) -> None:
     """Run every gate, unless the floating tags that they guard name the image already.
-
-    Args:
-        commands: the words of each gate, from `parse_gate`.
 
     Raises:
         GateError: one refused, or cannot be run.
     """
-    if not commands:
+    if not run.gates:
         return
     plan = run.plan
     floats = run.references([tag.name for tag in plan.floating])
@@ -76,7 +73,7 @@ def run_gates(run: Run, commands: Sequence[Sequence[str]], manifest: Manifest) -
         "RELEASETAG_DIGEST": manifest.digest,
         "RELEASETAG_REFERENCES": "\n".join(by_digest),
     }
-    for words in commands:
+    for words in run.gates:
         run.report.step(f"Running the gate {words[0]}", prints=True)
         run.run_gate(words, environ)
 

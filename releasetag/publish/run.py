@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 
 from releasetag.errors import ReleasetagError
 from releasetag.history import GitTags
-from releasetag.image import EngineReport, ImageSource
+from releasetag.image import EngineReport, ImageSource, Preflight
 from releasetag.parallel import map_parallel
 from releasetag.plan import Plan, plan_for
 from releasetag.policy import TagPolicy
@@ -23,7 +23,7 @@ class Provenance:
     """Where the image came from.
 
     Attributes:
-        builder: ``buildkit``, ``classic``, ``image``, ``container``: see `ImageSource.builder`.
+        builder: ``buildkit``, ``classic``, ``buildx``, ``image``, ``container``.
         reused: a published image was found and nothing was built.
         seconds: how long building took.
         image_id: the engine's, or what it would be there; empty if it is not known.
@@ -55,6 +55,8 @@ class Run:
     """One publish and its collaborators.
 
     Attributes:
+        preflight: what the source's check returned.
+        gates: the words of each gate, from `gates.parse_gate`.
         reread_git_tags: reads the git tags again, the same way as for the plan.
         run_gate: runs a gate's command with an environment; raises GateError if it refuses.
         environ: for gates.
@@ -63,6 +65,8 @@ class Run:
 
     plan: Plan
     source: ImageSource
+    preflight: Preflight
+    gates: Sequence[Sequence[str]]
     registries: Registries
     report: Report
     reread_git_tags: Callable[[], GitTags]
@@ -97,8 +101,8 @@ class Run:
 
         Without an engine nothing can be published either, and that is easier to fix.
         """
-        needs_engine = self.source.origin is None
-        return (self.source.engine_error if needs_engine else None) or error
+        needs_engine = self.preflight.origin is None
+        return (self.preflight.engine_error if needs_engine else None) or error
 
     def references(self, names: Sequence[str]) -> list[Reference]:
         """Tags in every repository, name by name."""

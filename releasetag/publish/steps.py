@@ -32,15 +32,18 @@ def publish_release(tree: WorkTree, plan: Plan, tools: Tools, report: Report) ->
     check_settings(plan)
     if builds(plan):
         check_work_tree(tree, plan)
+    settings = plan.settings
+    words = [gates.parse_gate(gate, tools.environ) for gate in settings.gates if settings.push]
     source = image_source(tree, plan, tools, report)
-    reread = partial(reread_git_tags, tree, plan.git_tags)
     return publish(
         Run(
             plan,
             source,
+            source.check(),
+            words,
             tools.registries,
             report,
-            reread,
+            partial(reread_git_tags, tree, plan.git_tags),
             gates.run_gate,
             tools.environ,
             tools.clock,
@@ -51,25 +54,24 @@ def publish_release(tree: WorkTree, plan: Plan, tools: Tools, report: Report) ->
 def publish(run: Run) -> Provenance:
     """Do the steps: see `publish_release`."""
     settings = run.plan.settings
-    commands = [gates.parse_gate(gate, run.environ) for gate in settings.gates if settings.push]
-    run.source.check()
     run.report.planned(run.plan)
     if not settings.push:
         return _tag_in_engine_only(run)
     run.report.step("Inspecting the registries")
     listed = converge.list_tags(run)
     found = exact.find_published(run, listed)
-    origin = found or run.source.origin
+    origin = found or run.preflight.origin
     if settings.dry_run:
         return _dry_run(run, origin.digest if origin else "", reused=found is not None)
-    provenance, manifest = exact.publish(run, origin, reused=found is not None)
+    done = exact.publish(run, origin, reused=found is not None)
+    manifest = done.manifest
     exact.put_commit_tags(run, manifest)
-    gates.run_gates(run, commands, manifest)
+    gates.run_gates(run, manifest)
     plan = floating.replan(run)
     converge.confirm(run, manifest)
-    moved = floating.move(run, plan, manifest)
+    moved = floating.move(run, plan, manifest, done.in_engine)
     converge.converge(run, plan, manifest, moved, listed)
-    return provenance
+    return done.provenance
 
 
 def check_settings(plan: Plan) -> None:
@@ -112,15 +114,15 @@ def check_work_tree(tree: WorkTree, plan: Plan) -> None:
 def _tag_in_engine_only(run: Run) -> Provenance:
     if run.plan.settings.dry_run:
         return _dry_run(run, "", reused=False)
-    provenance = exact.build(run)
+    provenance, made = exact.build(run)
     for reference in run.plan.references:
-        run.source.tag(reference)
+        run.source.tag(run.preflight, made.image_id, reference)
     return provenance
 
 
 def _dry_run(run: Run, digest: str, *, reused: bool) -> Provenance:
     if not digest:
-        run.source.ready()
-    provenance = Provenance(run.source.builder, reused, 0.0, "", digest)
+        run.source.require_ready(run.preflight)
+    provenance = Provenance(run.preflight.builder, reused, 0.0, "", digest)
     run.report.made(provenance)
     return provenance

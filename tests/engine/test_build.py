@@ -14,12 +14,13 @@ from typing import Any, Literal
 import pytest
 from docker import APIClient
 
+from releasetag.build_inputs import BuildSettings
+from releasetag.build_secrets import Secret, SshAgent
 from releasetag.context.tar import archive
 from releasetag.context.tree import BuildContext
 from releasetag.credentials import Credentials, CredentialStore
 from releasetag.engine import build as build_module
-from releasetag.engine.build import BuildOptions, build, build_error, choose_builder
-from releasetag.engine.buildkit.secrets import Secret, SshAgent
+from releasetag.engine.build import build, choose_builder
 from releasetag.engine.connect import Engine, connect
 from releasetag.errors import BuildError, EngineError, UsageError
 from releasetag.events import (
@@ -31,12 +32,12 @@ from releasetag.events import (
     StepStarted,
 )
 from tests.conftest import StartRegistry
+from tests.support.build import build_inputs
 from tests.support.context import SHELL, make_context
 from tests.support.credentials import NO_CREDENTIALS, store_of
 from tests.support.engine import Engine as RealEngine
 from tests.support.engine import PrivateEngine
 
-MTIME = 1_700_000_000
 SECRET = Secret("token", b"hunter2")
 AGENT = SshAgent("default", Path("/agent"))
 Builder = Literal["buildkit", "classic"]
@@ -60,16 +61,17 @@ def run(
     context: BuildContext,
     builder: Builder,
     *,
+    platform: str | None = None,
     credentials: CredentialStore = NO_CREDENTIALS,
-    **options: Any,
+    **inputs: Any,
 ) -> tuple[str, list[BuildEvent]]:
-    """Builds without a network: the test's engine has none."""
+    """Build an image; return its ID and what was reported."""
     events: list[BuildEvent] = []
     image_id = build(
         docker,
-        context,
-        BuildOptions(builder=builder, network="none", **options),
-        mtime=MTIME,
+        build_inputs(context, **inputs),
+        builder=builder,
+        platform=platform,
         credentials=credentials,
         progress=events.append,
     )
@@ -97,7 +99,7 @@ RUN exit 1
         make_context(tmp_path, dockerfile),
         builder,
         target="wanted",
-        build_args={"GREETING": "hallo", "UNSET": None},
+        build_args={"GREETING": "hallo"},
         labels={"org.opencontainers.image.version": "1.2.3", "both": "option"},
         add_hosts=("extra.test:10.9.8.7",),
         shm_size=3 << 20 if builder == "classic" else None,
@@ -113,7 +115,7 @@ RUN exit 1
         assert any("3072" in text for text in logs)
 
 
-def test_steps_are_told_and_numbered(docker: Engine, builder: Builder, tmp_path: Path) -> None:
+def test_steps_are_reported_and_numbered(docker: Engine, builder: Builder, tmp_path: Path) -> None:
     context = make_context(tmp_path, f"{SHELL}RUN echo one; printf '\\033[1mtw'; echo o >&2\n")
     run(docker, context, builder)
     _, events = run(docker, context, builder)
@@ -121,9 +123,9 @@ def test_steps_are_told_and_numbered(docker: Engine, builder: Builder, tmp_path:
     _, events = run(docker, context, builder, no_cache=True)
     names = {event.number: event.name for event in events if isinstance(event, StepStarted)}
     number = next(each for each, name in names.items() if "RUN echo one" in name)
-    told = [event for event in events if event.number == number]
-    assert "one" in [event.text for event in told if isinstance(event, StepLog)]
-    assert isinstance(told[-1], StepDone)
+    reported = [event for event in events if event.number == number]
+    assert "one" in [event.text for event in reported if isinstance(event, StepLog)]
+    assert isinstance(reported[-1], StepDone)
     assert list(names) == sorted(names)
 
 
@@ -132,13 +134,11 @@ def test_a_failed_step_is_named_and_its_last_lines_are_kept(
 ) -> None:
     context = make_context(tmp_path, f"{SHELL}RUN seq 100; echo last; exit 3\n")
     events: list[BuildEvent] = []
-    options = BuildOptions(builder=builder, network="none")
     with pytest.raises(BuildError) as caught:
         build(
             docker,
-            context,
-            options,
-            mtime=MTIME,
+            build_inputs(context),
+            builder=builder,
             credentials=NO_CREDENTIALS,
             progress=events.append,
         )
@@ -242,13 +242,11 @@ def test_an_exception_out_of_progress_stops_the_build(
             raise KeyboardInterrupt
 
     dockerfile = f"{SHELL}RUN echo running; sleep 90; : {marker}\n"
-    options = BuildOptions(builder=builder, network="none")
     with pytest.raises(KeyboardInterrupt):
         build(
             docker,
-            make_context(tmp_path, dockerfile),
-            options,
-            mtime=MTIME,
+            build_inputs(make_context(tmp_path, dockerfile)),
+            builder=builder,
             credentials=NO_CREDENTIALS,
             progress=stop,
         )
@@ -294,43 +292,53 @@ def test_an_engine_that_stops_while_it_builds_is_an_engine_error(
         if isinstance(event, StepLog) and event.text == "running":
             private_engine.stop()
 
-    options = BuildOptions(builder=builder, network="none")
+    def build_it() -> None:
+        inputs = build_inputs(context)
+        build(docker, inputs, builder=builder, credentials=NO_CREDENTIALS, progress=stop)
+
     with pytest.raises((EngineError, BuildError)):
-        build(docker, context, options, mtime=MTIME, credentials=NO_CREDENTIALS, progress=stop)
+        build_it()
     with pytest.raises(EngineError, match=r"connection to the Docker Engine at unix://.* was lost"):
-        build(docker, context, options, mtime=MTIME, credentials=NO_CREDENTIALS, progress=stop)
+        build_it()
 
 
 @pytest.mark.parametrize(
-    ("has_buildkit", "options", "builder"),
+    ("has_buildkit", "wanted", "mounts", "builder"),
     [
-        (True, {}, "buildkit"),
-        (False, {}, "classic"),
-        (True, {"builder": "classic"}, "classic"),
-        (True, {"secrets": (SECRET,)}, "buildkit"),
-        (True, {"builder": "buildkit", "agents": (AGENT,)}, "buildkit"),
+        (True, "auto", {}, "buildkit"),
+        (False, "auto", {}, "classic"),
+        (True, "classic", {}, "classic"),
+        (True, "auto", {"secrets": (SECRET,)}, "buildkit"),
+        (True, "buildkit", {"agents": (AGENT,)}, "buildkit"),
     ],
 )
 def test_the_builder_is_chosen(
-    docker: Engine, has_buildkit: bool, options: dict[str, Any], builder: str
+    docker: Engine,
+    tmp_path: Path,
+    has_buildkit: bool,
+    wanted: str,
+    mounts: dict[str, Any],
+    builder: str,
 ) -> None:
     engine = replace(docker, has_buildkit=has_buildkit)
-    assert choose_builder(engine, BuildOptions(**options)) == builder
+    inputs = build_inputs(make_context(tmp_path, "FROM scratch\n"), **mounts)
+    assert choose_builder(engine, wanted, inputs) == builder
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("wanted", "mounts", "message"),
     [
-        ({"builder": "buildkit"}, "has no BuildKit"),
-        ({"secrets": (SECRET,)}, "neither secrets nor SSH"),
-        ({"builder": "classic", "agents": (AGENT,)}, "neither secrets nor SSH"),
+        ("buildkit", {}, "has no BuildKit"),
+        ("auto", {"secrets": (SECRET,)}, "neither secrets nor SSH"),
+        ("classic", {"agents": (AGENT,)}, "neither secrets nor SSH"),
     ],
 )
 def test_what_a_builder_cannot_do_is_refused(
-    docker: Engine, options: dict[str, Any], message: str
+    docker: Engine, tmp_path: Path, wanted: str, mounts: dict[str, Any], message: str
 ) -> None:
+    inputs = build_inputs(make_context(tmp_path, "FROM scratch\n"), **mounts)
     with pytest.raises(UsageError, match=message):
-        choose_builder(replace(docker, has_buildkit=False), BuildOptions(**options))
+        choose_builder(replace(docker, has_buildkit=False), wanted, inputs)
 
 
 def test_inline_cache_is_for_buildkit_alone(
@@ -342,9 +350,11 @@ def test_inline_cache_is_for_buildkit_alone(
     assert f"CACHE={cache}" in configuration(docker, image_id)["Env"]
 
 
-def test_build_arguments_and_secrets_are_not_shown() -> None:
-    options = BuildOptions(build_args={"TOKEN": "hunter2"}, secrets=(SECRET,))
-    assert "hunter2" not in repr(options)
+def test_the_repr_of_inputs_holds_no_build_argument_and_no_secret(tmp_path: Path) -> None:
+    context = make_context(tmp_path, "FROM scratch\n")
+    texts = ("id=token,src=hunter2",)
+    inputs = build_inputs(context, build_args={"TOKEN": "hunter2"}, secrets=(SECRET,))
+    assert "hunter2" not in repr(replace(inputs, settings=BuildSettings(secrets=texts)))
 
 
 def test_protobuf_is_not_loaded_before_buildkit_builds() -> None:
@@ -355,56 +365,13 @@ def test_protobuf_is_not_loaded_before_buildkit_builds() -> None:
 
 def test_a_lost_connection_does_not_show_build_arguments(docker: Engine, tmp_path: Path) -> None:
     gone = replace(docker, address="unix:///gone", client=docker_client_at(tmp_path / "gone"))
-    options = BuildOptions(build_args={"TOKEN": "hunter2"})
     context = make_context(tmp_path, "FROM scratch\n")
+    inputs = build_inputs(context, build_args={"TOKEN": "hunter2"})
     with pytest.raises(EngineError) as caught:
-        build(gone, context, options, mtime=MTIME, credentials=NO_CREDENTIALS, progress=print)
+        build(gone, inputs, builder="classic", credentials=NO_CREDENTIALS, progress=print)
     assert "hunter2" not in caught.value.message
 
 
 def docker_client_at(path: Path) -> APIClient:
     """A client of an engine that is not there."""
     return APIClient(base_url=f"unix://{path}", version="1.41")
-
-
-@pytest.mark.parametrize(
-    ("message", "hint"),
-    [
-        ("failed to solve: secret npm: not found", "--secret"),
-        ('failed to solve: no SSH key "" forwarded from the client', "--ssh"),
-        ("failed to solve: no result for incomplete build", "# syntax"),
-        ("requested experimental feature exec.secretenv is not supported by build server", "newer"),
-        (
-            'failed to compute cache key: failed to calculate checksum of ref a: "/c": not found',
-            "files of the context",
-        ),
-        ('failed to solve: failed to compute cache key: "/c" not found: not found', "the context"),
-        (
-            "failed to load cache key: Get http://h/x: dial tcp 127.0.0.1:1: connection refused",
-            "cannot reach",
-        ),
-        ("r.test/app: failed to resolve source metadata for r.test/app: not found", "FROM"),
-        ("failed to authorize: unexpected status: 401 Unauthorized", "releasetag login"),
-        # What stands in an instruction is not what the builder says.
-        (
-            'process "/bin/sh -c cmake --build target; echo 401 unauthorized" did not complete'
-            " successfully: exit code: 1",
-            "correct the Dockerfile, or",
-        ),
-        (
-            "executor failed running [/bin/sh -c echo build context not found]: exit code: 1",
-            "correct the Dockerfile, or",
-        ),
-        (
-            "The command '/bin/sh -c echo parse error' returned a non-zero code: 1",
-            "or what it runs",
-        ),
-    ],
-)
-def test_a_hint_is_for_what_the_builder_says(message: str, hint: str) -> None:
-    assert hint in build_error(message, ()).hint
-
-
-def test_of_a_steps_output_only_what_no_step_says_of_itself_counts() -> None:
-    assert "last lines" in build_error("exit code: 1", ("HTTP 401 Unauthorized",)).hint
-    assert "emulators" in build_error("exit code: 1", ("sh: exec format error",)).hint

@@ -9,13 +9,14 @@ import pytest
 
 from releasetag.credentials import Credentials
 from releasetag.engine import images
-from releasetag.engine.build import BuildOptions, build
+from releasetag.engine.build import build
 from releasetag.engine.connect import Engine, connect
 from releasetag.errors import AuthError, EngineError, PushError, UsageError
 from releasetag.events import LayerPushed, PushEvent, PushRetried
 from releasetag.parallel import map_parallel
 from releasetag.reference import Reference, parse_reference
 from tests.conftest import StartProxy, StartRegistry
+from tests.support.build import build_inputs
 from tests.support.context import make_context
 from tests.support.credentials import NO_CREDENTIALS
 from tests.support.engine import Engine as RealEngine
@@ -48,10 +49,9 @@ def push(
 
 def make_image(docker: Engine, folder: Path) -> str:
     dockerfile = 'FROM scratch\nCOPY busybox /\nENV A=b\nLABEL x="1 2"\nCMD ["/busybox", "true"]\n'
-    context = make_context(folder, dockerfile)
-    options = BuildOptions(builder="classic")
+    inputs = build_inputs(make_context(folder, dockerfile))
     return build(
-        docker, context, options, mtime=0, credentials=NO_CREDENTIALS, progress=lambda _: None
+        docker, inputs, builder="classic", credentials=NO_CREDENTIALS, progress=lambda _: None
     )
 
 

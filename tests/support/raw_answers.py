@@ -139,6 +139,8 @@ class World:
             Run(
                 plan,
                 source,
+                source.check(),
+                (),
                 registries,
                 record,
                 reread_git_tags=lambda: self._git_tags,

@@ -25,11 +25,11 @@ from grpclib.client import Channel, UnaryUnaryMethod
 from grpclib.health.v1.health_grpc import HealthStub
 from grpclib.health.v1.health_pb2 import HealthCheckRequest
 
+from releasetag.build_secrets import Secret, SshAgent
 from releasetag.context.tree import BuildContext
 from releasetag.credentials import CredentialStore
 from releasetag.engine.buildkit import services
 from releasetag.engine.buildkit.filesync import ContextFiles
-from releasetag.engine.buildkit.secrets import Secret, SshAgent
 from releasetag.engine.buildkit.session import open_session
 from releasetag.engine.connect import Engine, connect
 from tests.support.certificates import make_authority, make_server_identity

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 import httpx
 
 from releasetag.config import Settings
-from releasetag.errors import EngineError, GateError, ReleasetagError
+from releasetag.errors import GateError, ReleasetagError
 from releasetag.history import GitTags
+from releasetag.image import MadeImage, Preflight
 from releasetag.plan import Plan, plan_for
 from releasetag.publish.run import Run
 from releasetag.publish.steps import publish
@@ -187,11 +188,6 @@ class World:
 class FakeSource:
     """An engine that builds and pushes in memory; see ImageSource."""
 
-    builder = "fake"
-    engine_error: EngineError | None = None
-    origin: Reference | None = None
-    pushed: tuple[Reference, ...] = ()
-
     def __init__(self, world: World, plan: Plan, network: httpx.BaseTransport, build: str) -> None:
         release = plan.release
         labels = {VERSION: str(release.version), REVISION: release.revision}
@@ -201,21 +197,17 @@ class FakeSource:
         self._config = json.dumps({**config, "history": [{"comment": comment}]}).encode()
         self._world, self._plan, self._network = world, plan, network
 
-    def check(self) -> None: ...
-
-    def ready(self) -> None: ...
-
-    def is_release(self, image: PublishedImage) -> bool:
+    def is_release(self, _preflight: Preflight, image: PublishedImage) -> bool:
         if self._world.labelled:
             return image.is_of(self._plan.release)
         return image.config_digest == digest_of(self._config)
 
-    def make(self) -> str:
-        return digest_of(self._config)
+    def make(self, _preflight: Preflight) -> MadeImage:
+        return MadeImage(digest_of(self._config))
 
-    def tag(self, reference: Reference) -> None: ...
+    def tag(self, preflight: Preflight, image_id: str, reference: Reference) -> None: ...
 
-    def push(self, reference: Reference) -> str:
+    def push(self, _preflight: Preflight, _made: MadeImage, reference: Reference) -> str:
         content = image_manifest(self._config)
         url = f"https://{reference.repository.registry}/v2/{PATH}"
         for path, body in (
@@ -334,6 +326,8 @@ class Runner(httpx.BaseTransport):
         run = Run(
             self._plan,
             source,  # type: ignore[arg-type] # a fake
+            Preflight("fake"),
+            [["true"]] if world.gated else [],
             registries,
             self.record,
             reread_git_tags=lambda: world.git_tags,

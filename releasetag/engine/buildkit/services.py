@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from releasetag.engine.buildkit.secrets import DEFAULT_AGENT, Secret, SshAgent
+from releasetag.build_secrets import DEFAULT_AGENT, Secret, SshAgent
 from releasetag.engine.buildkit.ssh_agent import ask_agent, split_requests
 from releasetag.errors import ReleasetagError
 

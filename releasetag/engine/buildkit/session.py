@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from releasetag.engine.buildkit.secrets import Secret, SshAgent
+from releasetag.build_secrets import Secret, SshAgent
 from releasetag.engine.buildkit.services import Services
 
 if TYPE_CHECKING:

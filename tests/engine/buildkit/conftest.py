@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from releasetag.engine.buildkit.secrets import (
+from releasetag.build_secrets import (
     SshAgent,
 )
 from releasetag.engine.connect import Engine

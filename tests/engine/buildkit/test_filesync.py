@@ -19,21 +19,21 @@ from typing import Any
 import pytest
 from multidict import MultiDict
 
+from releasetag.build_secrets import Secret, SshAgent
 from releasetag.context.tree import open_context, read_file
 from releasetag.credentials import Credentials
-from releasetag.engine.build import BuildOptions, build
+from releasetag.engine.build import build, choose_builder
 from releasetag.engine.buildkit import filesync
 from releasetag.engine.buildkit.filesync import ContextFiles
-from releasetag.engine.buildkit.secrets import Secret, SshAgent
 from releasetag.engine.connect import Engine, connect
 from releasetag.errors import BuildError, UsageError
 from releasetag.events import BuildEvent, StepCached, StepLog
 from tests.conftest import StartRegistry
+from tests.support.build import COMMIT_TIME, build_inputs
 from tests.support.context import make_context, make_tree
 from tests.support.credentials import NO_CREDENTIALS, store_of
 from tests.support.engine import Engine as RealEngine
 
-MTIME = 1_700_000_000
 CAPABILITY = bytes.fromhex("0100000200200000000000000000000000000000")
 
 
@@ -51,14 +51,13 @@ def connected(engine: RealEngine) -> Iterator[Engine]:
 
 
 def run(
-    docker: Engine, root: Path, dockerfile: Path | None = None, **options: Any
+    docker: Engine, root: Path, dockerfile: Path | None = None, **inputs: Any
 ) -> tuple[str, list[BuildEvent]]:
     events: list[BuildEvent] = []
     image_id = build(
         docker,
-        open_context(root, dockerfile),
-        BuildOptions(builder="buildkit", network="none", **options),
-        mtime=MTIME,
+        build_inputs(open_context(root, dockerfile), **inputs),
+        builder="buildkit",
         credentials=NO_CREDENTIALS,
         progress=events.append,
     )
@@ -115,7 +114,7 @@ def test_every_kind_of_file_arrives_as_it_is(docker: Engine, tmp_path: Path) -> 
         status = path.lstat()
         assert stat.S_IMODE(file.mode) == stat.S_IMODE(status.st_mode), name
         assert (file.uid, file.gid) == (0, 0)
-        assert file.isdir() or file.mtime == MTIME
+        assert file.isdir() or file.mtime == COMMIT_TIME
         if path.is_symlink():
             assert file.linkname == os.readlink(path)  # noqa: PTH115  Path tidies it up
         elif path.is_file():
@@ -148,9 +147,9 @@ def test_mode_is_written_as_go_has_it(tmp_path: Path, kind: str, mode: int) -> N
             path.symlink_to("file")
         case "pipe":
             os.mkfifo(path, 0o600)
-    metadata = filesync._metadata(kind, path, path.lstat(), MTIME)
+    metadata = filesync._metadata(kind, path, path.lstat(), COMMIT_TIME)
     assert metadata.mode == mode
-    assert metadata.modTime == MTIME * 1_000_000_000
+    assert metadata.modTime == COMMIT_TIME * 1_000_000_000
     assert (metadata.devmajor, metadata.devminor) == ((1, 3) if kind == "/dev/null" else (0, 0))
     assert metadata.linkname == ("file" if kind == "link" else "")
 
@@ -161,7 +160,7 @@ def test_capability_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(os, "getxattr", lambda *_, **__: CAPABILITY)
     (tmp_path / "file").touch()
     status = (tmp_path / "file").stat()
-    metadata = filesync._metadata("file", tmp_path / "file", status, MTIME)
+    metadata = filesync._metadata("file", tmp_path / "file", status, COMMIT_TIME)
     assert dict(metadata.xattrs) == {"security.capability": CAPABILITY}
 
 
@@ -348,7 +347,7 @@ def test_files_of_the_same_name_size_and_time_are_never_mixed_up(
     def content_of(project: str, content: str) -> str:
         root = make_tree(tmp_path / project, "file")
         (root / "file").write_text(content)
-        os.utime(root / "file", (MTIME, MTIME))
+        os.utime(root / "file", (COMMIT_TIME, COMMIT_TIME))
         (root / "Dockerfile").write_text("FROM scratch\nCOPY file /x/\n")
         return image_files(docker, run(docker, root)[0])["x/file"][1].decode()
 
@@ -406,7 +405,7 @@ class Call:
 def test_engine_that_talks_nonsense_gets_no_answer_and_no_wait(
     tmp_path: Path, folder: str, said: Any, error: type[Exception]
 ) -> None:
-    files = ContextFiles(open_context(make_tree(tmp_path, "a"), None), MTIME)
+    files = ContextFiles(open_context(make_tree(tmp_path, "a"), None), COMMIT_TIME)
     call = Call({"dir-name": folder}, [said])
     with pytest.raises(error):
         asyncio.run(asyncio.wait_for(files.serve(call), 10))
@@ -447,7 +446,7 @@ def test_health_is_answered_while_files_are_looked_for(
         return iter(())
 
     async def both() -> None:
-        files = ContextFiles(open_context(make_tree(tmp_path), None), MTIME)
+        files = ContextFiles(open_context(make_tree(tmp_path), None), COMMIT_TIME)
         monkeypatch.setattr(filesync, "walk", search)
         call = Call({"dir-name": "context"}, [filesync.packet_type()(type=3)])
         await asyncio.gather(beat(), files.serve(call))
@@ -473,22 +472,15 @@ COPY . /x/
     context = make_context(tmp_path / "context", dockerfile, files)
     known = {registry.address: Credentials(registry.username, registry.password)}
     events: list[BuildEvent] = []
-    options = BuildOptions(
-        builder="buildkit",
-        network="none",
-        pull=True,
-        no_cache=True,
-        secrets=(Secret("x", secret),),
-        agents=(ssh_agent,),
-    )
+    secrets = (Secret("x", secret),)
+    inputs = build_inputs(context, pull=True, no_cache=True, secrets=secrets, agents=(ssh_agent,))
     with connected(any_engine) as docker:
 
         def build_it() -> str:
             return build(
                 docker,
-                context,
-                options,
-                mtime=MTIME,
+                inputs,
+                builder=choose_builder(docker, "buildkit", inputs),
                 credentials=store_of(known),
                 progress=events.append,
             )

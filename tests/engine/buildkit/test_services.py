@@ -12,11 +12,11 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 from grpclib.health.v1.health_pb2 import HealthCheckResponse
 
-from releasetag.credentials import Credentials
-from releasetag.engine.buildkit.secrets import (
+from releasetag.build_secrets import (
     MAX_SECRET_BYTES,
     Secret,
 )
+from releasetag.credentials import Credentials
 from releasetag.engine.connect import Engine
 from releasetag.errors import AuthError, EngineError
 from tests.conftest import StartRegistry

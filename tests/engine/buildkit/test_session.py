@@ -17,12 +17,12 @@ import pytest
 from grpclib.exceptions import StreamTerminatedError
 from grpclib.health.v1.health_pb2 import HealthCheckResponse
 
-from releasetag.engine.buildkit import session, upgrade
-from releasetag.engine.buildkit.secrets import (
+from releasetag.build_secrets import (
     MAX_SECRET_BYTES,
     Secret,
     SshAgent,
 )
+from releasetag.engine.buildkit import session, upgrade
 from releasetag.engine.connect import Engine
 from releasetag.errors import EngineError
 from tests.support import engine as support

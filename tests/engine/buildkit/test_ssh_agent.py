@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from releasetag.engine.buildkit.secrets import (
+from releasetag.build_secrets import (
     SshAgent,
 )
 from releasetag.engine.buildkit.ssh_agent import split_requests

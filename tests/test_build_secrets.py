@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from releasetag.engine.buildkit.secrets import (
+from releasetag.build_secrets import (
     MAX_SECRET_BYTES,
     Secret,
     SshAgent,
@@ -157,7 +157,7 @@ def test_an_ssh_option_without_an_agent_is_refused(
 
 def test_options_are_parsed_without_loading_grpc_and_protobuf() -> None:
     code = (
-        "import sys, releasetag.engine.buildkit.secrets as secrets\n"
+        "import sys, releasetag.build_secrets as secrets\n"
         "secrets.parse_secret('id=x,env=X', {'X': 'x'})\n"
         "print([name for name in ('docker', 'google.protobuf', 'grpclib') if name in sys.modules])"
     )
