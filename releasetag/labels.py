@@ -6,7 +6,9 @@ Source: OCI Image Format Specification 1.1, annotations.md, "Pre-Defined Annotat
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from releasetag.reference import Repository
+from releasetag.errors import UsageError
+from releasetag.project import Project
+from releasetag.reference import Repository, parse_reference
 from releasetag.remote_url import web_url
 from releasetag.version import Release
 
@@ -16,28 +18,59 @@ REVISION = f"{PREFIX}revision"
 CREATED = f"{PREFIX}created"
 SOURCE = f"{PREFIX}source"
 TITLE = f"{PREFIX}title"
+DESCRIPTION = f"{PREFIX}description"
+URL = f"{PREFIX}url"
+LICENSES = f"{PREFIX}licenses"
+BASE_NAME = f"{PREFIX}base.name"
+BASE_DIGEST = f"{PREFIX}base.digest"
 
 
 def release_labels(
-    release: Release, commit_time: int | None, remote_url: str | None, repository: Repository
+    release: Release,
+    commit_time: int | None,
+    remote_url: str | None,
+    repository: Repository,
+    project: Project,
+    base: str,
 ) -> dict[str, str]:
-    """Return the labels of a release's image.
+    """Return the labels of a release's image; what is not known is left out.
 
     Args:
         commit_time: the commit's time, in seconds since 1970; None where it is not known.
         remote_url: where git reads from.
         repository: the first repository that the image is published in.
+        project: what the project's files say of it.
+        base: the base image as the Dockerfile names it; empty if there is none.
     """
     labels = {
         VERSION: str(release.version),
         REVISION: release.revision,
         TITLE: repository.path.rpartition("/")[2],
+        DESCRIPTION: project.description,
+        URL: project.url,
+        LICENSES: project.licenses,
+        CREATED: "" if commit_time is None else rfc3339(commit_time),
+        SOURCE: web_url(remote_url or ""),
+        **_base_labels(base),
     }
-    if commit_time is not None:
-        labels[CREATED] = datetime.fromtimestamp(commit_time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    if source := web_url(remote_url or ""):
-        labels[SOURCE] = source
-    return labels
+    return {key: value for key, value in labels.items() if value}
+
+
+def rfc3339(seconds: int) -> str:
+    """Write a time, in seconds since 1970: ``2026-01-02T03:04:05Z``."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _base_labels(base: str) -> dict[str, str]:
+    name, _, digest = base.partition("@")
+    try:
+        reference = parse_reference(name)
+    except UsageError:
+        return {}
+    repository = reference.repository
+    # The digest is known only if it is given: the builder decides what a tag names.
+    tag = "" if digest and ":" not in name.rpartition("/")[2] else f":{reference.tag}"
+    return {BASE_NAME: f"{repository.registry}/{repository.path}{tag}", BASE_DIGEST: digest}
 
 
 def merge(

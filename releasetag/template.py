@@ -11,7 +11,7 @@ from typing import Literal
 
 from releasetag.errors import UsageError
 from releasetag.reference import is_tag
-from releasetag.version import Version, channel, docker_text
+from releasetag.version import Release, Version, channel, docker_text
 
 DEFAULT_TEMPLATES = ("{version}", "{major}.{minor}", "latest")
 
@@ -194,6 +194,23 @@ def _parse_follows(template: Template, text: str) -> Follows:
             "omit follows, or name the tag without {channel}",
         )
     return follows
+
+
+def expand(text: str, release: Release, created: str) -> str:
+    """Replace the fields of a text that is no tag: a label, a build argument.
+
+    Braces around what is no field stay.
+
+    Args:
+        created: the value of ``{created}``.
+    """
+    values = {
+        **_values(release.version, release.revision, ""),
+        "version": str(release.version),
+        "git_tag": release.git_tag,
+        "created": created,
+    }
+    return _FIELD.sub(lambda field: values.get(field[1], field[0]), text)
 
 
 def _values(version: Version, revision: str, git_tag: str) -> dict[str, str]:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from releasetag.errors import UsageError
-from releasetag.template import DEFAULT_TEMPLATES, FIELDS, parse_template
-from releasetag.version import Version, parse_version
+from releasetag.template import DEFAULT_TEMPLATES, FIELDS, expand, parse_template
+from releasetag.version import Release, Version, parse_version
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -285,3 +285,21 @@ def test_a_template_is_parsed_or_refused_with_a_usage_error(text: str) -> None:
     name = template.render(version_of("1.2.3-rc.1+b"), REVISION, "v1.2.3-rc.1+b")
     assert name is not None
     assert "{" not in name
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{version}", "1.2.3-rc.1+b"),
+        ("{git_tag} {sha} {short_sha}", f"v1.2.3-rc.1+b {REVISION} 0123456"),
+        ("{major}.{minor}.{patch} {prerelease} {build} {channel}", "1.2.3 rc.1 b rc"),
+        ("built {created}", "built 2026-01-02T03:04:05Z"),
+        ('{"a": {version}, {}, {no}, ${sha}', f'{{"a": 1.2.3-rc.1+b, {{}}, {{no}}, ${REVISION}'),
+        ("{{version}}", "{1.2.3-rc.1+b}"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_fields_of_other_texts_are_replaced_and_other_braces_stay(text: str, expected: str) -> None:
+    release = Release("v1.2.3-rc.1+b", version_of("1.2.3-rc.1+b"), REVISION)
+
+    assert expand(text, release, "2026-01-02T03:04:05Z") == expected

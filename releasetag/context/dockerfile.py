@@ -41,10 +41,32 @@ def own_labels(
         build_args: values that override the Dockerfile's defaults.
     """
     stages = _stages(dockerfile, build_args or {})
+    stage = _built_stage(stages, target)
+    return frozenset(stage.labels if stage else ())
+
+
+def base_image(
+    dockerfile: str, target: str | None, build_args: Mapping[str, str | None] | None = None
+) -> str:
+    """The image that the built stage is based on, through other stages; empty if it has none.
+
+    Args:
+        target: the stage that is built, by name or number; None is the last one.
+        build_args: values that override the Dockerfile's defaults.
+    """
+    stages = _stages(dockerfile, build_args or {})
+    stage = _built_stage(stages, target)
+    while stage is not None and stage.is_from_stage:
+        above = stages[: stages.index(stage)]
+        stage = next((each for each in reversed(above) if each.name == stage.base.lower()), None)
+    base = stage.base if stage else ""
+    return "" if base == "scratch" or "$" in base else base
+
+
+def _built_stage(stages: list[_Stage], target: str | None) -> _Stage | None:
     by_name = {str(number): stage for number, stage in enumerate(stages)}
     by_name |= {stage.name: stage for stage in stages if stage.name}
-    stage = by_name.get(target.lower()) if target else (stages[-1] if stages else None)
-    return frozenset(stage.labels if stage else ())
+    return by_name.get(target.lower()) if target else (stages[-1] if stages else None)
 
 
 def base_images(dockerfile: str, build_args: Mapping[str, str | None] | None = None) -> list[str]:

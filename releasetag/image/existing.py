@@ -97,7 +97,7 @@ class CommittedContainer(ImageSource):
         from releasetag.engine import images
 
         self.report.step(f"Committing the container {self._name}")
-        labels = image_labels(self.tree, self.plan)
+        labels = image_labels(self.tree, self.plan, self.tools.environ)
         return MadeImage(images.commit(preflight.require_engine(), self._name, labels))
 
     @property

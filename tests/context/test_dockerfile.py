@@ -2,7 +2,7 @@
 
 import pytest
 
-from releasetag.context.dockerfile import base_images, own_labels
+from releasetag.context.dockerfile import base_image, base_images, own_labels
 
 
 @pytest.mark.parametrize(
@@ -136,3 +136,26 @@ def test_a_long_dockerfile_takes_no_longer_than_its_length(dockerfile: str) -> N
     """What takes time that grows with the square of the length does not end here."""
     own_labels(dockerfile, None)
     base_images(dockerfile)
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "target", "expected"),
+    [
+        ("FROM alpine:3.22", None, "alpine:3.22"),
+        ("FROM scratch", None, ""),
+        ("FROM alpine AS a\nFROM busybox\nFROM A", None, "alpine"),
+        ("FROM alpine AS a\nFROM a AS b\nFROM b AS c", None, "alpine"),
+        ("FROM alpine AS a\nFROM busybox", "a", "alpine"),
+        ("FROM alpine AS a\nFROM busybox", "1", "busybox"),
+        ("ARG V=3.22\nFROM alpine:$V", None, "alpine:3.23"),
+        ("FROM alpine:$GONE-$TARGETARCH", None, ""),
+        # A stage may have the name of the image that it is based on.
+        ("FROM alpine AS alpine\nFROM alpine AS alpine", None, "alpine"),
+        ("FROM alpine", "gone", ""),
+        ("", None, ""),
+    ],
+)
+def test_the_base_image_is_that_of_the_built_stage(
+    dockerfile: str, target: str | None, expected: str
+) -> None:
+    assert base_image(dockerfile, target, {"V": "3.23"}) == expected

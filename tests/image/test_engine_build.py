@@ -1,6 +1,7 @@
 """What the settings of a build do, on a real engine."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -130,3 +131,43 @@ def test_a_dockerfile_outside_and_an_ignored_one_are_not_in_the_image(
             )  # fmt: skip
             assert done.returncode == 0, done
             assert "names: /in /in/.dockerignore /in/busybox /in/kept" in done.stderr, done
+
+
+def test_the_image_says_what_the_projects_files_say_of_it(
+    git_repository: GitRepository, run: Run, registry: RegistryServer, tmp_path: Path
+) -> None:
+    dockerfile = "FROM scratch\nARG BUILT\nLABEL built=$BUILT\nCOPY f /\n"
+    event = tmp_path / "event.json"
+    event.write_text('{"repository": {"html_url": "https://github.com/acme/app"}}')
+    released(
+        git_repository,
+        "v1.2.3",
+        {
+            "api/Dockerfile": dockerfile,
+            "api/f": "1",
+            "api/package.json": '{"description": "The API."}',
+            "pyproject.toml": '[project]\ndescription = "All of it."\nlicense = "MIT"',
+        },
+    )
+    created = git_repository.git("log", "-1", "--format=%cd", "--date=format:%Y")[:4]
+
+    done = run(
+        "publish", "-i", f"{registry.address}/acme/app", "--context", "api",
+        "--build-arg", "BUILT={git_tag} at {short_sha} {created} {x}", "--build-arg", "ENVIRON",
+        "--label", "acme.version={version}", "--label", "acme.braces={{}}",
+        cwd=git_repository.path,
+        env={"GITHUB_EVENT_PATH": str(event), "ENVIRON": "{version}"},
+    )  # fmt: skip
+
+    assert done.returncode == 0, done
+    labels = registry.labels("acme/app", "1.2.3")
+    prefix = "org.opencontainers.image."
+    assert labels[f"{prefix}description"] == "The API."
+    assert labels[f"{prefix}licenses"] == "MIT"
+    assert labels[f"{prefix}url"] == "https://github.com/acme/app"
+    assert f"{prefix}base.name" not in labels
+    assert labels["acme.version"] == "1.2.3"
+    assert labels["acme.braces"] == "{{}}"
+    head = git_repository.head[:7]
+    assert labels["built"].startswith(f"v1.2.3 at {head} {created}-")
+    assert labels["built"].endswith("Z {x}")
