@@ -1,4 +1,4 @@
-"""Resolve BuildInputs: ask files, environment and git, each once a run."""
+"""Resolve BuildInputs from settings, files, environment and git."""
 
 import os
 from collections.abc import Mapping
@@ -62,7 +62,7 @@ def image_labels(
 def _build_args(
     given: Mapping[str, str | None], commit_time: int, environ: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the build arguments, with the commit's time for reproducible builds."""
+    """Return the build arguments, and SOURCE_DATE_EPOCH: the commit's time."""
     values = {name: environ.get(name) if value is None else value for name, value in given.items()}
     # As `docker build` has it, omit a name that the environment lacks.
     known = {name: value for name, value in values.items() if value is not None}
