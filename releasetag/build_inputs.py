@@ -1,4 +1,4 @@
-"""BuildInputs: everything that an image is built from, resolved once, whoever builds it."""
+"""BuildInputs: what an image is built from, resolved once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

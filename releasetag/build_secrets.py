@@ -1,4 +1,4 @@
-"""Parse the options ``--secret`` and ``--ssh``: what RUN instructions may mount.
+"""Parse ``--secret`` and ``--ssh``: what RUN instructions may mount.
 
 Source: the reference of ``docker buildx build``, and BuildKit's ``session/secrets``.
 """
@@ -17,7 +17,7 @@ MAX_SECRET_BYTES = 500 * 1024
 """BuildKit's own limit (``session/secrets/secretsprovider``)."""
 
 DEFAULT_AGENT = "default"
-"""The id of an SSH agent for which no other is given."""
+"""The id of an SSH agent without one."""
 
 _SYNTAX = "write it as id=ID,src=FILE or id=ID,env=VARIABLE"
 _SSH_SYNTAX = "write it as default, ID or ID=SOCKET"
@@ -27,7 +27,7 @@ _CSV = re.compile(f"{_CSV_FIELD}(?:,{_CSV_FIELD})*")
 
 @dataclass(frozen=True)
 class Secret:
-    """A build secret: the id that ``RUN --mount=type=secret`` names, and its value."""
+    """A build secret and its id, which ``RUN --mount=type=secret`` names."""
 
     id: str
     value: bytes = field(repr=False)
@@ -35,7 +35,7 @@ class Secret:
 
 @dataclass(frozen=True)
 class SshAgent:
-    """An SSH agent: the id that ``RUN --mount=type=ssh`` names, and the agent's Unix socket."""
+    """An SSH agent's Unix socket and its id, for ``RUN --mount=type=ssh``."""
 
     id: str
     socket: Path
@@ -51,8 +51,8 @@ def parse_secret(text: str, environ: Mapping[str, str]) -> Secret:
         environ: the environment that variables are looked up in.
 
     Raises:
-        UsageError: its syntax is wrong, or there is no such file or variable. The option is not
-            quoted: somebody may have put the value where a name belongs.
+        UsageError: invalid syntax, or no such file or variable. The message does not quote the
+            option: it may hold the value where a name belongs.
     """
     given = _secret_fields(text)
     name, kind = given.get("id", ""), given.get("type", "")
@@ -142,7 +142,7 @@ def parse_ssh(text: str, environ: Mapping[str, str]) -> SshAgent:
         raise UsageError(f"the SSH agent {name!r} has no socket: {reason}", _SSH_SYNTAX) from None
     if not stat.S_ISSOCK(mode):
         raise UsageError(
-            f"the SSH agent {name!r} is given by a file, but the socket of an agent is wanted",
+            f"the SSH agent {name!r} is a file and not the socket of an agent",
             "load a key into an agent with ssh-add, and pass default or ID=SOCKET",
         )
     return SshAgent(name, Path(path))

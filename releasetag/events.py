@@ -40,11 +40,10 @@ class StepStatus:
 
 @dataclass(frozen=True)
 class StepWarning:
-    """What the builder advises against, with where to read more if there is such a place."""
+    """A warning by the builder."""
 
     number: int
     text: str
-    url: str = ""
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,7 @@ def test_an_ssh_option_names_an_agent(
         ("default", {"SSH_AUTH_SOCK": "gone"}, "'default' has no socket: No such file"),
         ("deploy=", {"SSH_AUTH_SOCK": "gone"}, "'deploy' has no socket"),
         ("deploy=gone", {}, "'deploy' has no socket: No such file"),
-        ("deploy=token", {}, "'deploy' is given by a file, but the socket of an agent is wanted"),
+        ("deploy=token", {}, "'deploy' is a file and not the socket of an agent"),
     ],
 )
 def test_an_ssh_option_without_an_agent_is_refused(

@@ -1,1 +1,1 @@
-"""All that is said to the Docker Engine API."""
+"""A client of the Docker Engine API."""

@@ -1,4 +1,4 @@
-"""Build an image through the Docker Engine API, with BuildKit or the classic builder.
+"""Build an image by the engine, with BuildKit or the classic builder.
 
 Source: Docker Engine API 1.24 to 1.52, ``POST /build``. The classic builder takes the context as a
 tar body. ``version=2`` is BuildKit; with ``remote=client-session`` it takes the context over a
@@ -110,7 +110,7 @@ def _with_buildkit(
     credentials: CredentialStore,
     progress: Callable[[BuildEvent], None],
 ) -> str:
-    """Build over a session, on which the engine asks for the context, secrets and credentials."""
+    """Build over a session that serves context, secrets and credentials."""
     # Imported here: gRPC and protobuf are needed for BuildKit only.
     from releasetag.engine.buildkit.filesync import ContextFiles
     from releasetag.engine.buildkit.progress import Trace

@@ -8,7 +8,7 @@ import re
 from releasetag.errors import BuildError
 from releasetag.text import printable
 
-# What BuildKit's layers wrap the message in.
+# Prefixes that BuildKit's layers add to the message.
 _WRAPPING = re.compile(
     r"(?:rpc error: code = \w+ desc = |failed to solve(?: with frontend [\w./:-]+)?: "
     r"|failed to create LLB definition: )*"
@@ -49,13 +49,13 @@ _HINTS = (
     (r"\bnot found$", "check the image's name, in FROM or on the # syntax line"),
 )
 
-# How a failed RUN instruction is quoted, which may contain any text.
+# Quotes of a failed RUN instruction, which may contain any text.
 _QUOTED = re.compile(
     r"process \".*\" did not complete|executor failed running \[.*\]|command '.*' returned",
     re.DOTALL,
 )
 
-# The same for the failed step's output, which may contain anything: what no step prints itself.
+# Patterns of the failed step's output: only what no program prints about itself.
 _LOG_HINTS = (("exec format error", _NO_EMULATOR), ("no space left on device", _FULL))
 
 
@@ -65,9 +65,10 @@ def without_command(message: str) -> str:
 
 
 def build_error(message: str, log: tuple[str, ...]) -> BuildError:
-    """Return the error for a builder's message and the end of the failed step's output.
+    """Return the error for a builder's message.
 
-    Only the log reveals a missing emulator.
+    Args:
+        log: the end of the failed step's output; only this reveals a missing emulator.
     """
     general = (
         "the last lines of the failed step show why"

@@ -1,4 +1,4 @@
-"""The output of the classic builder, as events.
+"""Translate the output of the classic builder into events.
 
 Source: ``builder/dockerfile`` of github.com/moby/moby: ``Step 2/3 : RUN make``, then
 `` ---> Using cache`` or the output of the step, then `` ---> IMAGE``. Podman, which answers the
@@ -34,7 +34,7 @@ _NOISE = re.compile(
 
 
 class ClassicLog:
-    """Reads the lines of one build, in order.
+    """Parser of the output of one build, line by line.
 
     Args:
         clock: seconds, monotonic; the builder reports no times.
@@ -80,7 +80,7 @@ class ClassicLog:
 
     def _read_line(self, line: str) -> Iterator[BuildEvent]:
         found = _STEP.fullmatch(line)
-        # A step that prints such a line itself has the right number only by intent.
+        # A program that prints such a line has the right number only on purpose.
         if found and int(found[1]) == self._number + 1:
             yield from self._end_step()
             self._number = int(found[1])

@@ -1,4 +1,4 @@
-"""The connection to the Docker Engine, and what the engine is capable of.
+"""Connect to the Docker Engine, and detect its capabilities.
 
 Source: the Docker Engine API, ``/_ping`` and ``/version``.
 """
@@ -36,8 +36,8 @@ _CALL_TIMEOUT = 60
 # meaningless warning by urllib3.
 _POOL_SIZE = 64
 
-# The API versions between which nothing that is used here changed; the newest of them that the
-# engine knows is used.
+# Nothing that is used here changed between these API versions; the newest that the engine supports
+# is used.
 _OLDEST_API = (1, 24)
 _NEWEST_API = (1, 52)
 
@@ -69,10 +69,10 @@ class Engine:
 
 
 def connect(environ: Mapping[str, str]) -> Engine:
-    """Connect to the engine that the environment names, else to the first default socket.
+    """Connect to the engine of the environment, or the first default socket.
 
     Raises:
-        EngineError: none answered (with what was tried and why it failed); an invalid address.
+        EngineError: none answered (the message lists each attempt); an invalid address.
     """
     candidates = endpoints(environ)
     failures = []
@@ -81,8 +81,7 @@ def connect(environ: Mapping[str, str]) -> Engine:
             return _connect(endpoint, environ)
         except _Unreachable as error:
             failures.append((endpoint, error))
-    # The reason worth acting on: a socket without permission says more than default places without
-    # a socket.
+    # The most helpful reason: permission denied, rather than a default socket that does not exist.
     endpoint, worst = next((pair for pair in failures if not pair[1].absent), failures[0])
     if len(failures) == 1:
         message = f"the Docker Engine at {endpoint.address} (from {endpoint.named_by}) {worst}"
@@ -101,7 +100,7 @@ def connection_lost_error(engine: Engine, error: BaseException) -> EngineError:
 
 
 class _Unreachable(Exception):  # noqa: N818 # a reason, not an error that leaves this module
-    """Why an endpoint does not answer; ``absent`` if there is nothing at all."""
+    """Why an endpoint does not answer; ``absent`` if it does not exist."""
 
     def __init__(self, reason: str, hint: str, *, absent: bool = False) -> None:
         super().__init__(reason)
@@ -128,7 +127,7 @@ def _connect(endpoint: Endpoint, environ: Mapping[str, str]) -> Engine:
 
 
 def _ping(client: docker.APIClient) -> Mapping[str, str]:
-    """Return the headers of the answer, which report the engine's capabilities."""
+    """Ping; return the response headers, which list capabilities."""
     answer = client.get(f"{client.base_url}/_ping", timeout=PING_TIMEOUT)
     if not answer.ok or "Api-Version" not in answer.headers:
         raise _Unreachable(
@@ -139,7 +138,7 @@ def _ping(client: docker.APIClient) -> Mapping[str, str]:
 
 
 def _client(endpoint: Endpoint, environ: Mapping[str, str]) -> docker.APIClient:
-    """Return a client that has not connected yet: with a ``version``, it does not ask for one."""
+    """Make a client; with a ``version`` given, it does not connect yet."""
     is_ssh = endpoint.address.startswith("ssh://")
     is_tcp = endpoint.address.startswith("tcp://")
     try:
@@ -185,7 +184,7 @@ def _tls(material: Tls) -> TLSConfig:
 
 
 class _KeepAliveAdapter(HTTPAdapter):
-    """Detects a lost peer within two minutes, though a silent build has no timeout."""
+    """Detect a lost peer in two minutes: silent builds have no timeout."""
 
     def __init__(self, tls: Tls | None) -> None:
         self._tls = tls

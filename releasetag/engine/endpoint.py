@@ -1,4 +1,4 @@
-"""Find the Docker Engine: DOCKER_HOST, the docker context, the default sockets.
+"""Locate the engine: DOCKER_HOST, docker context, default sockets.
 
 The SDK's ContextAPI is not used: it reads ``os.environ`` and HOME by itself, treats a context that
 does not exist as the default one, and drops TLS material unless it is all of CA, certificate and
@@ -19,7 +19,7 @@ from releasetag.json_text import InvalidJsonError, parse_json
 
 @dataclass(frozen=True)
 class Tls:
-    """TLS material: paths of PEM files. Without ``verify`` any certificate is accepted."""
+    """Paths of PEM files; without ``verify`` any certificate is accepted."""
 
     ca: Path | None
     cert: Path | None
@@ -43,10 +43,10 @@ class Endpoint:
 
 
 def endpoints(environ: Mapping[str, str]) -> tuple[Endpoint, ...]:
-    """The endpoints to try, in order; only one if the user names it.
+    """Return the endpoints to try, in order; only one if the user names it.
 
     Raises:
-        EngineError: DOCKER_HOST is no address, or the context is unknown or damaged.
+        EngineError: DOCKER_HOST is no address, or the context is unknown or invalid.
     """
     folder = config_folder(environ)
     if host := environ.get("DOCKER_HOST", "").strip():
@@ -65,7 +65,10 @@ def config_folder(environ: Mapping[str, str]) -> Path:
 
 
 def _default_sockets(environ: Mapping[str, str]) -> list[Path]:
-    """The sockets of Docker, then Podman; root's Docker before rootless, as the docker command."""
+    """Return the default sockets of Docker, then Podman.
+
+    Root's Docker comes before rootless, as in the docker command.
+    """
     paths = [Path("/var/run/docker.sock")]
     runtime = environ.get("XDG_RUNTIME_DIR")
     if runtime:
@@ -79,7 +82,7 @@ def _default_sockets(environ: Mapping[str, str]) -> list[Path]:
 
 
 def _tls_from_environment(environ: Mapping[str, str], folder: Path) -> Tls | None:
-    """TLS by the environment: unverified where there is a certificate path alone."""
+    """Return the environment's TLS; a path alone means: do not verify."""
     # An empty DOCKER_TLS_VERIFY means no.
     verify = bool(environ.get("DOCKER_TLS_VERIFY"))
     path = environ.get("DOCKER_CERT_PATH")
@@ -100,8 +103,7 @@ def _current_context(folder: Path) -> str:
     try:
         config = parse_json((folder / "config.json").read_bytes())
     except (OSError, InvalidJsonError):
-        # The docker command goes on without a config file as well, and whoever needs it for
-        # credentials raises an error.
+        # The docker command ignores this, too; reading credentials from it raises an error.
         return ""
     current = config.get("currentContext") if isinstance(config, dict) else None
     return current if isinstance(current, str) else ""

@@ -35,8 +35,8 @@ from releasetag.text import printable
 # Engines with containerd's image store, and Podman, report the digest as text only.
 _DIGEST = re.compile(r"\bdigest: (sha256:[0-9a-f]{64})\b")
 
-# How the Docker Engine counts down to its own next try of a layer: 5 s to the second try, 10 s to
-# the third, and so on (moby's distribution/xfer/upload.go).
+# The Docker Engine's countdown to its own retry of a layer: 5 s to the first, 10 s to the second,
+# and so on (moby's distribution/xfer/upload.go).
 _RETRYING = re.compile(r"Retrying in (\d+) seconds?")
 
 # Podman reads an image's names and writes them back with the new one: of two that are added
@@ -45,7 +45,7 @@ _TAGGING = threading.Lock()
 
 
 def find(engine: Engine, name: str) -> str | None:
-    """Return the ID of the image with an ID or a reference, None if there is none.
+    """Return the ID of an image by ID or reference; None if not found.
 
     An ID is the digest of the configuration or, with containerd's store, of the manifest or index.
 
@@ -57,7 +57,7 @@ def find(engine: Engine, name: str) -> str | None:
 
 
 def repo_digests(engine: Engine, name: str) -> tuple[str, ...]:
-    """Return the references by digest under which an image was pulled or pushed.
+    """Return the digest references that an image was pulled or pushed by.
 
     Raises:
         EngineError: the engine refuses.
@@ -78,7 +78,7 @@ def platform_of(engine: Engine, image_id: str) -> str:
 
 
 def _inspect(engine: Engine, name: str) -> dict[str, Any]:
-    """Inspect an image; empty if there is none."""
+    """Inspect an image; return an empty dictionary if not found."""
     try:
         with stream.connection_errors(engine):
             found: dict[str, Any] = engine.client.inspect_image(name)  # type: ignore[no-untyped-call]
@@ -119,7 +119,7 @@ def require_container(engine: Engine, container: str) -> None:
 
 
 def commit(engine: Engine, container: str, labels: Mapping[str, str]) -> str:
-    """Commit a container's files and configuration, with these labels; return the image ID.
+    """Commit a container with labels; return the image ID.
 
     Raises:
         UsageError: there is no such container.
@@ -217,7 +217,7 @@ def _push_once(
 
 
 class _EngineRetries:
-    """Counts how often the engine has retried a layer, the worst one."""
+    """Count the engine's own retries of a layer: the highest count."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -258,10 +258,10 @@ def _event(reference: Reference, line: Mapping[str, Any]) -> LayerPushed:
 def _push_error(
     reference: Reference, message: str, *, status: int = 0, tries: int = 1
 ) -> ReleasetagError:
-    """Return the error for a push that the engine or, through it, the registry refused."""
+    """Return the error for a push that the engine or registry refused."""
     registry = reference.repository.registry
-    # 404 is the engine's own: it does not have what should be pushed. Its other statuses say
-    # nothing about the registry.
+    # 404 is the engine's own: it does not have the image. Its other status codes are unrelated to
+    # the registry.
     kind = "permanent" if status == 404 else kind_of(message)
     reason = f"cannot push {reference}: {printable(message)}"
     match kind:

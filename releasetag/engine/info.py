@@ -1,4 +1,4 @@
-"""What the engine is configured with, as far as it matters outside of the engine.
+"""Read the engine's configuration of registries.
 
 Source: Docker Engine API 1.24 to 1.52, ``GET /info``, RegistryServiceConfig. Podman has the same.
 """
@@ -18,7 +18,7 @@ def insecure_registries(engine: Engine) -> tuple[str, ...]:
     not ``host[:port]`` and are omitted.
 
     Raises:
-        EngineError: the engine does not answer as the API has it.
+        EngineError: the engine does not answer as the API specifies.
     """
     try:
         with stream.connection_errors(engine):

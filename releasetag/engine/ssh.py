@@ -1,4 +1,4 @@
-"""HTTP to an engine on another machine, through the system's ``ssh``.
+"""HTTP to a remote engine, through the system's ``ssh``.
 
 As the docker command does it: ``docker system dial-stdio`` on the remote side connects its standard
 input and output to the engine's socket. The SDK has such an adapter, but it needs paramiko even
@@ -20,9 +20,9 @@ from urllib3.connectionpool import HTTPConnectionPool
 
 
 def command(address: str) -> list[str]:
-    """Return the ssh command for an address ``ssh://[user@]host[:port][/path/of/socket]``."""
+    """Return the command for ``ssh://[user@]host[:port][/path/of/socket]``."""
     parts = urlsplit(address)
-    # BatchMode: never prompt; a prompt that nobody sees would look like a dead engine.
+    # BatchMode: never prompt; an unseen prompt would look like a dead engine.
     argv = ["ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]
     if parts.username:
         argv += ["-l", parts.username]
@@ -56,7 +56,7 @@ class SshAdapter(HTTPAdapter):
         """Return a socket whose other end is the engine's."""
         ours, theirs = socket.socketpair()
         with theirs:
-            # In a session of its own: Ctrl-C is for this process, which closes the connection then.
+            # In its own session: Ctrl-C interrupts this process, which then closes the connection.
             process = subprocess.Popen(
                 self._command,
                 stdin=theirs.fileno(),
@@ -69,7 +69,7 @@ class SshAdapter(HTTPAdapter):
         return ours
 
     def last_error(self) -> str:
-        """Return the last line that ssh, or the remote docker, wrote to standard error."""
+        """Return the last line of standard error of ssh or the remote docker."""
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")

@@ -1,4 +1,4 @@
-"""Streamed responses of the engine: JSON objects, one a line.
+"""Streamed responses of the engine: newline-delimited JSON objects.
 
 Source: Docker Engine API, ``/build`` and ``/images/{name}/push``.
 """
@@ -17,7 +17,7 @@ from releasetag.json_text import InvalidJsonError, parse_json
 
 @contextmanager
 def connection_errors(engine: Engine) -> Iterator[None]:
-    """Turn the ways in which a connection can break into an EngineError."""
+    """Turn every exception for a broken connection into an EngineError."""
     try:
         yield
     except docker.errors.APIError:
@@ -27,13 +27,13 @@ def connection_errors(engine: Engine) -> Iterator[None]:
 
 
 def objects(engine: Engine, response: requests.Response) -> Iterator[dict[str, Any]]:
-    """Yield the objects as they come, until the engine ends the response.
+    """Yield the objects as they arrive, until the engine ends the response.
 
     Raises:
         EngineError: the connection broke.
     """
     rest = b""
-    # None: every chunk as it comes. With a size, requests waits until a chunk is full.
+    # None: every chunk as it arrives. With a size, requests waits until a chunk is full.
     chunks = response.iter_content(chunk_size=None)
     while True:
         # Only the read: an OSError of the caller is not a broken connection.

@@ -1,6 +1,6 @@
-"""Where the image of a release comes from: a build, an image that exists, or a container.
+"""Image sources: a build, an existing image, or a container.
 
-All that a publish knows of the engine is here.
+The only part of a publish that uses the engine.
 """
 
 from releasetag.git import WorkTree

@@ -4,10 +4,10 @@ buildx builds and pushes the first exact tag; everything else is done from its d
 attestations that buildx adds are kept under every tag.
 
 Build arguments may be secrets, and every user of the machine can read a process's arguments. So
-``docker buildx build`` gets their names alone and takes the values from its environment. Where a
-name means something to the docker command itself, which another value would change,
-``docker buildx bake`` reads them from its standard input. Not always: it has no ``--network``
-before buildx 0.17 and no ``--add-host`` before 0.25, and until then keeps what it reads in a file.
+``docker buildx build`` gets their names only and takes the values from its environment. Where the
+docker command itself reads the variable and another value would change what it does,
+``docker buildx bake`` reads them from its standard input. Before buildx 0.17 that has no
+``--network``, before 0.25 no ``--add-host``, and until then it stores what it reads in a file.
 
 Sources: the references of ``docker buildx build`` (``--metadata-file``, ``--progress rawjson``) and
 of bake files; ``bake`` and ``commands`` of github.com/docker/buildx (0.13 to 0.29).
@@ -48,12 +48,12 @@ _STOP_SECONDS = 1.0
 _MAX_MESSAGES = 20
 
 _ERROR = "ERROR: "
-"""What buildx's last message begins with; more lines may follow."""
+"""The start of buildx's last message; more lines may follow."""
 
 _TARGET = "default"
-"""The target that bake builds unless it is given another."""
+"""The target that bake builds by default."""
 
-# By the name that a bake file has for the same.
+# By the name of the same setting in a bake file.
 _OPTIONS = {
     "dockerfile": "--file",
     "tags": "--tag",
@@ -79,7 +79,7 @@ class BuildxImage(ImageSource):
     inputs: BuildInputs
 
     def check(self) -> Preflight:
-        """Check that there is buildx, and that the image is to be pushed."""
+        """Check that buildx is installed, and that the image is to be pushed."""
         if not self.plan.settings.push:
             raise UsageError(
                 "buildx builds for the registry, not for the engine",
@@ -116,7 +116,7 @@ class BuildxImage(ImageSource):
         if target.get("network") == "host":
             options += ["--allow", "network.host"]
         definition = _bake_definition({**target, "context": context, "args": arguments})
-        # The user has named the files to read; bake would ask whether it may.
+        # The user has named the files to read; bake would prompt for permission.
         allowed = {"BUILDX_BAKE_ENTITLEMENTS_FS": "0"}
         self._run(["bake", *options, "--file", "-"], definition, allowed)
 
@@ -153,7 +153,7 @@ class BuildxImage(ImageSource):
             raise _buildx_error(message, log)
 
     def _follow(self, lines: Iterator[bytes]) -> tuple[str, tuple[str, ...]]:
-        """Report buildx's progress; return its last message, and the log of the failed step."""
+        """Report progress; return the last message and the failed step's log."""
         from google.protobuf.json_format import ParseDict, ParseError
 
         from releasetag.engine.buildkit.progress import StatusResponse, Trace
@@ -179,7 +179,7 @@ class BuildxImage(ImageSource):
         return " ".join(filter(None, messages)), trace.failed_step_log()
 
     def _environ(self) -> dict[str, str]:
-        """Return the docker command's environment, with credentials that it cannot find itself."""
+        """Return docker's environment, with credentials that it cannot find."""
         environ = dict(self.tools.environ)
         registry = self.plan.repositories[0].registry
         found = self.tools.credentials.find(registry)
@@ -210,7 +210,7 @@ class BuildxImage(ImageSource):
 
 
 def _target(inputs: BuildInputs, reference: Reference) -> dict[str, Any]:
-    """Return what to build, but for context and build arguments, as bake files name it."""
+    """Return a bake target, without context and build arguments."""
     settings = inputs.settings
     target = {
         "dockerfile": str(inputs.context.dockerfile),
@@ -232,7 +232,7 @@ def _target(inputs: BuildInputs, reference: Reference) -> dict[str, Any]:
 
 
 def _is_harmless(name: str, value: str, environ: Mapping[str, str]) -> bool:
-    """Whether a build argument changes nothing but the build, if it is in the environment."""
+    """Whether the docker command ignores an environment variable's value."""
     if name == "SOURCE_DATE_EPOCH":
         return True  # buildx reads it as this very argument
     if name in environ:  # for the docker command, or for a credential helper
@@ -319,8 +319,8 @@ def _buildx_error(text: str, log: tuple[str, ...]) -> ReleasetagError:
     message = f"buildx: {printable(text)}"
     reason = without_command(text)
     if "no builder" in reason:
-        return UsageError(message, "see `docker buildx ls` for the builders there are")
-    # Alone: a build's own time-outs say more.
+        return UsageError(message, "`docker buildx ls` lists the builders")
+    # Nothing else: a build's own timeouts have more text.
     if reason == "context deadline exceeded" or "code = Unavailable" in reason:
         return EngineError(
             f"buildx: the builder cannot be reached: {printable(text)}",

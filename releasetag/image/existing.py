@@ -1,4 +1,4 @@
-"""An image that exists, in the engine or in a registry, and a container made into one."""
+"""An existing image, in the engine or a registry, or a container."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExistingImage(ImageSource):
-    """What ``--from-image`` names: the engine's image, else all platforms of a registry's."""
+    """The image of ``--from-image``: the engine's, else a registry's."""
 
     def check(self) -> Preflight:
         """Find the image."""
@@ -42,10 +42,11 @@ class ExistingImage(ImageSource):
     def _all_platforms(
         self, engine: "Engine", name: str, reference: Reference | None
     ) -> Reference | None:
-        """Return the index of which the engine has one platform; None if there is none.
+        """Return the index of the engine's image; None if it is of no index.
 
-        The engine lists the digests that it pulled an image by. Some engines list one for an image
-        that was only built, so a registry that lacks it, or does not answer, is no error.
+        The engine lists the digests that it pulled an image by: one platform of the index. Some
+        engines list one for an image that was only built, so that a registry which lacks it, or
+        does not answer, is no error.
         """
         from releasetag.engine import images
 
@@ -78,7 +79,7 @@ class ExistingImage(ImageSource):
 
 @dataclass(frozen=True)
 class CommittedContainer(ImageSource):
-    """The container that ``--from-container`` names, as `docker commit` makes an image of it."""
+    """The container of ``--from-container``, as `docker commit` commits it."""
 
     tree: WorkTree
 
@@ -87,7 +88,7 @@ class CommittedContainer(ImageSource):
         return self.connect("container")
 
     def require_ready(self, preflight: Preflight) -> None:
-        """Check that there is such a container."""
+        """Check that the container exists."""
         super().require_ready(preflight)
         from releasetag.engine import images
 

@@ -1,4 +1,4 @@
-"""Resolve BuildInputs: ask files, environment and git, each once a run."""
+"""Resolve BuildInputs from settings, files, environment and git."""
 
 import os
 from collections.abc import Collection, Mapping
@@ -92,7 +92,7 @@ def _build_args(
     release: Release,
     environ: Mapping[str, str],
 ) -> dict[str, str]:
-    """Return the build arguments, with the commit's time for reproducible builds."""
+    """Return the build arguments, and SOURCE_DATE_EPOCH: the commit's time."""
     created = labels.rfc3339(commit_time)
     values = {
         # What the environment gives is no template.

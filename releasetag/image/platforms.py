@@ -1,8 +1,8 @@
-"""Build the work tree on the engine for several platforms: one build each, and one index.
+"""Build the work tree on the engine for several platforms: an index.
 
-The engine pushes nothing without a tag, and holds an image of one platform behind a name. So every
-platform's image gets an exact tag of its own, ``1.2.3-linux-arm64``, and the index that is put
-under the release's tags names these images by their digests.
+The engine pushes nothing without a tag, and a name has an image of one platform there. So every
+platform's image gets its own exact tag, ``1.2.3-linux-arm64``, and the index under the release's
+tags refers to these images by digest.
 
 Source: OCI Image Format Specification 1.1, image-index.md.
 """
@@ -30,7 +30,7 @@ _INDEX = "application/vnd.oci.image.index.v1+json"
 
 @dataclass(frozen=True)
 class PlatformImages(BuiltImage):
-    """An index of images that the engine builds, each for a platform of its own."""
+    """An index of images that the engine builds, one for each platform."""
 
     def _make(self, preflight: Preflight) -> MadeImage:
         engine = preflight.engine
@@ -51,8 +51,8 @@ class PlatformImages(BuiltImage):
             _check_platform(preflight.require_engine(), image_id, platform)
             return PlatformImage(platform, image_id)
 
-        # Base images, context and downloads of one build fill the pauses of another. The classic
-        # builder has one image behind a base's name at a time, of one platform.
+        # In parallel: one build computes while another downloads. Not with the classic builder: a
+        # base image's name has one platform at a time.
         jobs = self.plan.settings.jobs if preflight.builder == "buildkit" else 1
         images = tuple(image for _, image in map_parallel(make, platforms, jobs))
         # In the engine, the release's tags name the image that runs there.
@@ -93,7 +93,7 @@ class PlatformImages(BuiltImage):
         return manifest
 
     def _published(self, platform: str) -> Reference | None:
-        """Where an earlier run has pushed this platform's image of the same commit.
+        """Find this platform's image, pushed by an earlier run of the commit.
 
         Raises:
             ConflictError: its tag is published from another commit.
@@ -118,19 +118,19 @@ class PlatformImages(BuiltImage):
 
 
 def _check_platform(engine: "Engine", image_id: str, platform: str) -> None:
-    """Raise BuildError for an image of another platform, which the index would misname."""
+    """Raise BuildError for an image of another platform."""
     from releasetag.engine import images
 
     built = images.platform_of(engine, image_id)
     if built.split("/") != platform.split("/")[:2]:
         raise BuildError(
-            f"the engine built for {built} though {platform} was asked for",
+            f"the engine built for {built} instead of {platform}",
             "build with BuildKit (--builder buildkit), or with buildx",
         )
 
 
 def make_index(children: list[tuple[str, Manifest]], annotations: Mapping[str, str]) -> Manifest:
-    """An index of images; the same images in the same order are the same bytes.
+    """Make an index; the same images in the same order are the same bytes.
 
     Args:
         children: the platform (``linux/arm64``, ``linux/arm/v7``) and the manifest of each.
@@ -160,7 +160,7 @@ def make_index(children: list[tuple[str, Manifest]], annotations: Mapping[str, s
 
 
 class _Numbers:
-    """Number the steps of concurrent builds, and name them by their platform."""
+    """Number the steps of concurrent builds, and prefix their platform."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -169,7 +169,7 @@ class _Numbers:
     def of(
         self, platform: str, progress: "Callable[[BuildEvent], None]"
     ) -> "Callable[[BuildEvent], None]":
-        """Return what receives the events of a platform's build."""
+        """Return the progress callback of a platform's build."""
         from releasetag.events import StepStarted
 
         def report(event: "BuildEvent") -> None:

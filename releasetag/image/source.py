@@ -21,27 +21,31 @@ if TYPE_CHECKING:
 
 
 class EngineReport(Protocol):
-    """Receives what the engine does as it happens."""
+    """Receives the engine's progress."""
 
     def step(self, text: str, *, prints: bool = False) -> None:
-        """A step begins; in one that `prints`, other programs write to standard error as well."""
+        """Report the start of a step.
+
+        Args:
+            prints: whether other programs write to standard error in it.
+        """
 
     def building(self, event: "BuildEvent") -> None:
-        """The engine builds; from several threads where it builds for several platforms."""
+        """Report a build's progress; several threads, if several platforms."""
 
     def warn(self, text: str) -> None:
-        """The publish goes on, and a person should know this."""
+        """Report a problem that does not stop the publish."""
 
     def pushing(self, event: "PushEvent") -> None:
-        """The engine pushes; from several threads."""
+        """Report a push's progress; from several threads."""
 
 
 @dataclass(frozen=True)
 class Tools:
-    """What a publish works with, made by the caller.
+    """The collaborators of a publish, made by the caller.
 
     Attributes:
-        connect: finds the engine; called once, when it is needed.
+        connect: connects to the engine; called when it is needed.
         registries: the registries' client.
         credentials: of registries, for the engine.
         environ: the environment, for secrets, build arguments and gates.
@@ -59,7 +63,7 @@ class Tools:
 def open_tools(
     environ: Mapping[str, str], insecure_registries: Collection[str] = ()
 ) -> "Iterator[Tools]":
-    """Open what the environment gives: its engine, its registries, and docker's credentials.
+    """Open the environment's engine, registries and credentials.
 
     Args:
         insecure_registries: besides those that the engine lists.
@@ -76,7 +80,7 @@ def open_tools(
     def find_insecure() -> Collection[str]:
         from releasetag.engine import info
 
-        with suppress(EngineError):  # there is none, or not one that answers
+        with suppress(EngineError):  # none is found, or it does not answer
             return info.insecure_registries(connect())
         return ()
 
@@ -95,14 +99,14 @@ def open_tools(
 
 @dataclass(frozen=True)
 class Preflight:
-    """What checking found out, before anything is made.
+    """The result of the checks before the image is made.
 
     Attributes:
         builder: what makes the image, as the JSON names it.
-        engine: None if there is none, or the image needs none.
-        engine_error: why the image cannot be made; a release that is published needs no engine.
-        image_id: of an image that exists; empty if the engine does not have it.
-        origin: of an image that exists, by digest; None if no registry is known to have it.
+        engine: None if none is found or needed.
+        engine_error: why the image cannot be made; a published release needs no engine.
+        image_id: of an existing image; empty if the engine does not have it.
+        origin: of an existing image in a registry, by digest; None if in none that is known.
     """
 
     builder: str
@@ -112,7 +116,7 @@ class Preflight:
     origin: Reference | None = None
 
     def require_engine(self) -> "Engine":
-        """Return the engine; raise EngineError if there is none."""
+        """Return the engine; raise EngineError without one."""
         if self.engine is None:
             raise self.engine_error or EngineError("no Docker Engine", "start Docker")
         return self.engine
@@ -120,11 +124,11 @@ class Preflight:
 
 @dataclass(frozen=True)
 class PlatformImage:
-    """The image of one platform: in the engine, or published by a run that did not finish.
+    """The image of one platform, in the engine or a registry.
 
     Attributes:
         image_id: the engine's; empty if it is published.
-        origin: where it is published; None if the engine has it.
+        origin: where an unfinished run has published it; None if the engine has it.
     """
 
     platform: str
@@ -134,7 +138,7 @@ class PlatformImage:
 
 @dataclass(frozen=True)
 class MadeImage:
-    """What making the image returned.
+    """The image that was made.
 
     Attributes:
         image_id: the engine's; empty if it has no single image.
@@ -151,9 +155,9 @@ class MadeImage:
 
 @dataclass(frozen=True)
 class ImageSource(ABC):
-    """The image of one release: checked, made once, pushed by the engine.
+    """The source of one release's image: check it, make it once, push it.
 
-    A subclass makes it; what the engine does with an image that it has is here.
+    A subclass makes it; here the engine tags and pushes it.
     """
 
     plan: Plan
@@ -169,7 +173,7 @@ class ImageSource(ABC):
         """
 
     def connect(self, builder: str) -> Preflight:
-        """Connect to the engine, if there is one."""
+        """Connect to the engine; return the error if that fails."""
         try:
             return Preflight(builder, self.tools.connect())
         except EngineError as error:
@@ -180,7 +184,7 @@ class ImageSource(ABC):
 
         Raises:
             EngineError: there is no engine.
-            UsageError: what the image is to be made of does not exist.
+            UsageError: the container does not exist.
         """
         if preflight.engine_error is not None:
             raise preflight.engine_error
@@ -206,14 +210,14 @@ class ImageSource(ABC):
     def _make(self, preflight: Preflight) -> MadeImage: ...
 
     def tag(self, preflight: Preflight, image_id: str, reference: Reference) -> None:
-        """Tag an image in the engine; do nothing without an engine or an image ID."""
+        """Tag an image in the engine; do nothing without engine or image ID."""
         if preflight.engine is not None and image_id:
             from releasetag.engine import images
 
             images.tag(preflight.engine, image_id, reference)
 
     def push(self, preflight: Preflight, made: MadeImage, reference: Reference) -> str:  # noqa: ARG002
-        """Push an exact tag by the engine; return the digest that the registry has."""
+        """Push an exact tag by the engine; return its digest in the registry."""
         from releasetag.engine import images
 
         credentials = self.tools.credentials.find(reference.repository.registry)

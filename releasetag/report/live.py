@@ -1,7 +1,7 @@
-"""The live view on a terminal: running build steps and pushes, with their times.
+"""The live view on a terminal: running build steps and pushes.
 
-A completed step is collapsed to one line and stays above; below, what still runs is redrawn several
-times a second. All output of a failed step stays.
+A completed step is collapsed to one line above; below, running ones are redrawn several times a
+second, with their durations. All output of a failed step stays.
 """
 
 import threading
@@ -46,7 +46,7 @@ class _Running:
     """A build step or a push.
 
     Attributes:
-        transfers: by name: the bytes so far, and of how many, 0 if that is not known.
+        transfers: by name: the bytes so far and in total, 0 if unknown.
     """
 
     name: str
@@ -74,7 +74,7 @@ class _Ended:
 
 
 class LiveView:
-    """Draw what runs, from events of any thread.
+    """Draw running steps and pushes, from events of any thread.
 
     Args:
         console: a terminal.
@@ -103,7 +103,7 @@ class LiveView:
         self._print(lines)
 
     def pushing(self, event: LayerPushed) -> None:
-        """Handle the progress of a layer's push; what is drawn is the sum of all layers."""
+        """Handle the progress of a layer's push; draw the sum of all layers."""
         with self._lock:
             key = event.reference, event.layer
             if event.total:
@@ -137,7 +137,7 @@ class LiveView:
                 self._live = None
 
     def close(self) -> None:
-        """Stop for good: a later event must not start the view and leave the cursor hidden."""
+        """Stop for good: no later event may restart it and hide the cursor."""
         with self._switch:
             self._is_closed = True
         self.stop()
@@ -170,7 +170,7 @@ class LiveView:
                 self._names[number] = name
                 self._steps[number] = _Running(name, self._clock())
             case StepWarning(text=text):
-                stay.append(_line("warning", text, "yellow", folded=False))
+                stay.append(_line("warning", text, "yellow", cropped=False))
             case StepLog(number=number, text=text):
                 step = self._running(number)
                 step.log.append(text)
@@ -207,11 +207,11 @@ class LiveView:
     def _failed(self, number: int) -> list[Text]:
         step = self._running(number)
         del self._steps[number]
-        line = _line("failed", step.name, "bold red", folded=False)
+        line = _line("failed", step.name, "bold red", cropped=False)
         return [line, _whole_log(step)] if step.printed else [line]
 
     def _completed(self, after: float) -> list[Text]:
-        """Remove the steps that were completed so many seconds ago, and return their lines."""
+        """Remove steps completed at least so long ago; return their lines."""
         until = self._clock() - after
         over = [number for number, ended in self._ended.items() if ended.at <= until]
         return [self._ended.pop(number).line for number in over]
@@ -219,7 +219,7 @@ class LiveView:
     # Drawing --------------------------------------------------------------------------------------
 
     def __rich__(self) -> Group:
-        """Return what rich draws: what runs, in no more lines than the terminal has."""
+        """Return what rich draws, in no more lines than the terminal has."""
         room = max(self._console.size.height - 2, 1)
         now = self._clock()
         with self._lock:
@@ -238,10 +238,10 @@ class LiveView:
         )
 
 
-def _line(mark: str, name: str, style: str, *, folded: bool = True) -> Text:
-    """Return a line about a step, cut at the terminal's width if it is folded."""
+def _line(mark: str, name: str, style: str, *, cropped: bool = True) -> Text:
+    """Return a line about a step, cut at the terminal's width if cropped."""
     line = Text.assemble((f"{mark:>{_TIME_WIDTH}}", style), f"  {name.expandtabs(4)}")
-    line.no_wrap, line.overflow = True, "ellipsis" if folded else "ignore"
+    line.no_wrap, line.overflow = True, "ellipsis" if cropped else "ignore"
     return line
 
 
@@ -252,7 +252,7 @@ def _tail_line(text: str) -> Text:
 
 def _whole_log(step: _Running) -> Text:
     dropped = step.printed - len(step.log)
-    lines = [f"({dropped} earlier lines are left out)"] if dropped else []
+    lines = [f"({dropped} earlier lines are omitted)"] if dropped else []
     log = "\n".join(f"{_INDENT}{text}" for text in (*lines, *step.log))
     return Text(log, no_wrap=True, overflow="ignore")
 

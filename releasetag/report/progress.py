@@ -1,4 +1,4 @@
-"""A publish while it runs: live on a terminal, as lines in a log."""
+"""Print a publish while it runs: live on a terminal, as lines in a log."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 class ConsoleReport:
     """Print a publish while it runs; a `releasetag.publish.Report`.
 
-    What builds and gates print is drawn live on a terminal, stands in a group on GitHub Actions,
-    and is plain lines elsewhere.
+    The output of builds and gates is drawn live on a terminal, is a group on GitHub Actions, and is
+    plain lines elsewhere.
 
     Args:
         console: for standard error.
-        environ: the environment, which says whether this is GitHub Actions.
+        environ: the environment, to detect GitHub Actions.
         clock: monotonic seconds.
         quiet: print warnings only.
         verbose: print every line and every layer, instead of the live view.
-        tables: a table comes at the end, so that references need no lines of their own.
+        tables: a table follows at the end, so that references need no lines of their own.
 
     Attributes:
         record: what happened so far.
@@ -68,7 +68,7 @@ class ConsoleReport:
 
     @property
     def shows_logs(self) -> bool:
-        """Whether the whole log of a failed step stands right above."""
+        """Whether the whole log of a failed step has been printed."""
         return self._live is not None
 
     def planned(self, plan: "Plan") -> None:
@@ -76,7 +76,7 @@ class ConsoleReport:
         self.record.planned(plan)
 
     def step(self, text: str, *, prints: bool = False) -> None:
-        """Print a line for a step, and start a group for what others print in it."""
+        """Print a line for a step, or start a group for its output."""
         self.end()
         if prints and self._on_github:
             self.messages.hold()
@@ -86,7 +86,7 @@ class ConsoleReport:
             self._write(workflow.without_commands(printable(text)), style="bold")
 
     def building(self, event: "BuildEvent") -> None:
-        """Print a build's output while it comes."""
+        """Print a build's output as it arrives."""
         if self._live is not None:
             self._live.building(event)
         elif not self._quiet:
@@ -94,7 +94,7 @@ class ConsoleReport:
                 self._write(*self._plain.lines(event))
 
     def pushing(self, event: "PushEvent") -> None:
-        """Print the progress of a push, on a terminal or if verbose; and every retry."""
+        """Print a push's progress, on a terminal or if verbose, and retries."""
         if isinstance(event, PushRetried):
             self.warn(f"pushing {event.reference} again: {event.reason}")
         elif self._live is not None:
@@ -104,7 +104,7 @@ class ConsoleReport:
             self._write(workflow.without_commands(line))
 
     def published(self, item: "TagResult") -> None:
-        """Print a line for every reference, if no table comes."""
+        """Print a line for every reference, if no table follows."""
         before = {known.reference: known.status for known in self.record.items}
         self.record.published(item)
         if self._live is not None:
@@ -128,7 +128,7 @@ class ConsoleReport:
         self.messages.warning(text)
 
     def end(self) -> None:
-        """End the live view or the group, so that the next line stands below it."""
+        """End the live view or the group, before the next line."""
         if self._live is not None:
             self._live.stop()
         if self._group is not None:
@@ -137,7 +137,7 @@ class ConsoleReport:
             self.messages.release()
 
     def close(self) -> None:
-        """End for good: threads that are not waited for may still report something."""
+        """End for good: threads that are not joined may still report."""
         if self._live is not None:
             self._live.close()
         self.end()

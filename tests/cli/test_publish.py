@@ -183,7 +183,7 @@ class OnTerminal:
         return code, [line.rpartition("\r")[2] for line in plain.replace("\r\n", "\n").split("\n")]
 
 
-def test_on_a_terminal_steps_are_folded_and_the_whole_log_of_a_failed_one_stays(
+def test_on_a_terminal_steps_are_collapsed_and_the_whole_log_of_a_failed_one_stays(
     git_repository: GitRepository, engine: Engine, home: Path, image: str
 ) -> None:
     steps = "RUN echo passed\nRUN for i in 1 2 3 4 5 6 7 8 9; do echo said $i; done; exit 3\n"

@@ -158,7 +158,7 @@ def test_a_failed_step_is_named_and_its_last_lines_are_kept(
         ("FROM 127.0.0.1:1/app\nCOPY busybox /\n", {}, "127.0.0.1:1", "the engine cannot reach"),
     ],
 )
-def test_a_build_that_cannot_be_says_why(
+def test_an_impossible_build_names_the_reason(
     docker: Engine,
     builder: Builder,
     tmp_path: Path,
@@ -212,7 +212,7 @@ def test_an_answer_before_the_body_was_read_is_not_lost(
         run(docker, context, "classic", platform="a/b/c/d")
 
 
-def test_a_fault_in_the_context_is_what_is_reported(
+def test_an_error_in_the_context_is_reported_as_one(
     docker: Engine, builder: Builder, tmp_path: Path
 ) -> None:
     context = make_context(tmp_path, "FROM scratch\nCOPY . /\n", {"gone": b"x" * 9})
@@ -333,7 +333,7 @@ def test_the_builder_is_chosen(
         ("classic", {"agents": (AGENT,)}, "neither secrets nor SSH"),
     ],
 )
-def test_what_a_builder_cannot_do_is_refused(
+def test_what_a_builder_does_not_support_is_refused(
     docker: Engine, tmp_path: Path, wanted: str, mounts: dict[str, Any], message: str
 ) -> None:
     inputs = build_inputs(make_context(tmp_path, "FROM scratch\n"), **mounts)

@@ -94,16 +94,16 @@ def test_a_warning_is_a_warning() -> None:
     assert events[1] == StepWarning(1, "One or more build-args were not consumed")
 
 
-def test_what_comes_before_the_first_step_is_left_out() -> None:
+def test_output_before_the_first_step_is_omitted() -> None:
     assert read("Sending build context\n", error="dockerfile parse error") == []
 
 
-def test_an_argument_that_every_build_is_given_is_no_warning() -> None:
-    said = "One or more build-args [{}] were not consumed"
-    told = read(
+def test_the_argument_of_every_build_is_no_warning() -> None:
+    template = "One or more build-args [{}] were not consumed"
+    events = read(
         "Step 1/1 : FROM scratch\n",
-        f"[Warning] {said.format('SOURCE_DATE_EPOCH')}\n",
-        f"[Warning] {said.format('TYPO')}\n",
+        f"[Warning] {template.format('SOURCE_DATE_EPOCH')}\n",
+        f"[Warning] {template.format('TYPO')}\n",
     )
-    warnings = [event for event in told if isinstance(event, StepWarning)]
-    assert warnings == [StepWarning(1, said.format("TYPO"))]
+    warnings = [event for event in events if isinstance(event, StepWarning)]
+    assert warnings == [StepWarning(1, template.format("TYPO"))]

@@ -136,7 +136,7 @@ def test_the_message_of_ssh_is_the_reason(tmp_path: Path) -> None:
     assert "without a prompt" in caught.value.hint
 
 
-def test_without_ssh_the_reason_is_that(tmp_path: Path) -> None:
+def test_a_missing_ssh_command_is_the_reason(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"ssh://engine\.test .*cannot be reached"):
         connect({"DOCKER_HOST": "ssh://engine.test", "PATH": str(tmp_path)})
 
@@ -205,7 +205,7 @@ def test_an_engine_that_does_not_answer_times_out(
     ],
     ids=range(4),
 )
-def test_a_damaged_configuration_of_docker_is_named_and_not_shown(
+def test_an_invalid_docker_configuration_is_named_and_not_quoted(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))  # the SDK looks there
@@ -222,7 +222,7 @@ def test_a_registry_is_no_engine(start_registry: StartRegistry) -> None:
         connect({"DOCKER_HOST": f"tcp://{registry.address}"})
 
 
-def test_when_all_fail_all_are_listed_and_the_hint_is_for_the_one_that_is_there(
+def test_when_all_fail_all_are_listed_and_the_hint_is_for_the_one_that_exists(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket(socket.AF_UNIX) as server:

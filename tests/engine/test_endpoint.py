@@ -149,7 +149,7 @@ def test_an_unknown_context_names_the_known_ones(tmp_path: Path) -> None:
     ["", "[]", "{}", '{"Endpoints": {"docker": {}}}', "\ufeff", NESTED, r'{"Name": "\ud800"}'],
     ids=range(7),
 )
-def test_a_damaged_context_is_said_to_be_damaged(content: str, tmp_path: Path) -> None:
+def test_an_invalid_context_is_an_error(content: str, tmp_path: Path) -> None:
     store_context(tmp_path, "a", {})
     next(tmp_path.glob("contexts/meta/*/meta.json")).write_text(content)
     with pytest.raises(EngineError, match="context 'a' cannot be read"):

@@ -81,9 +81,7 @@ def test_an_image_that_is_not_there_is_none(docker: Engine, name: str) -> None:
     assert images.find(docker, name) is None
 
 
-def test_names_that_are_given_at_the_same_time_all_stay(
-    any_engine: RealEngine, tmp_path: Path
-) -> None:
+def test_tags_that_are_set_concurrently_all_stay(any_engine: RealEngine, tmp_path: Path) -> None:
     """Podman alone loses one now and then: some of so many, as long as they may meet."""
     docker = connect(any_engine.environ)
     image_id = make_image(docker, tmp_path)
@@ -99,7 +97,7 @@ def test_tagging_what_is_not_there_is_an_engine_error(docker: Engine) -> None:
         images.tag(docker, "sha256:" + "0" * 64, parse_reference("app:1"))
 
 
-def test_a_push_gives_the_digest_that_the_registry_has(
+def test_a_push_returns_the_digest_in_the_registry(
     docker: Engine, image_id: str, registry: RegistryServer
 ) -> None:
     reference = named(docker, image_id, f"{registry.address}/team/app:1.2.3")

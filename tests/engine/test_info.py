@@ -1,4 +1,4 @@
-"""What the engine says of its configuration."""
+"""What the engine reports of its configuration."""
 
 import os
 from collections.abc import Iterator
@@ -75,10 +75,10 @@ def test_an_engine_that_went_away_is_an_engine_error(engine: Engine) -> None:
         insecure_registries(docker)
 
 
-def test_every_command_takes_the_word_of_the_engine(
+def test_every_command_uses_the_engines_insecure_registries(
     private_engine: PrivateEngine, lan_registry: RegistryServer
 ) -> None:
-    """A registry on the network without TLS, of which no setting says anything."""
+    """A registry on the network without TLS, that no setting names."""
     digest = lan_registry.put_image("team/app", "1.2.3")
     with open_tools(private_engine.environ) as tools:
         found = tools.registries.digest(parse_reference(f"{lan_registry.address}/team/app:1.2.3"))

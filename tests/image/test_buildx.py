@@ -99,7 +99,7 @@ def test_a_build_that_fails_in_buildx_ends_with_the_steps_own_output(
     registry: RegistryServer,
     argument: str,
 ) -> None:
-    words = "no builder failed to push"  # which buildx says of itself, elsewhere
+    words = "no builder failed to push"  # which buildx prints about itself, elsewhere
     step = f'RUN ["/bin/busybox", "sh", "-c", "echo it is broken; exit 3", "{words}"]\n'
     git_repository.write(busybox_files(step))
     git_repository.commit()
@@ -115,7 +115,7 @@ def test_a_build_that_fails_in_buildx_ends_with_the_steps_own_output(
     assert registry.tags("acme/app") == []
 
 
-def test_a_cache_that_buildx_left_in_a_registry_serves_a_build_without_it(
+def test_the_engine_uses_a_registry_cache_that_buildx_exported(
     git_repository: GitRepository,
     docker_28: Engine,
     docker_command: dict[str, str],
@@ -156,7 +156,7 @@ def test_a_cache_that_buildx_left_in_a_registry_serves_a_build_without_it(
         (("--builder", "buildx", "--no-push"), 2, "for the registry"),
     ],
 )
-def test_what_buildx_cannot_do_is_said_in_two_lines(
+def test_what_buildx_does_not_support_is_a_usage_error(
     app: GitRepository,
     docker_28: Engine,
     docker_command: dict[str, str],
@@ -174,7 +174,7 @@ def test_what_buildx_cannot_do_is_said_in_two_lines(
     assert words in done.json["error"]["message"]
 
 
-def test_a_builder_that_has_gone_is_said_to_be(
+def test_a_builder_that_is_gone_cannot_be_reached(
     app: GitRepository,
     docker_command: dict[str, str],
     home: Path,
@@ -227,7 +227,7 @@ def test_without_buildx_there_is_a_hint(
 
 @pytest.fixture
 def recorded(docker_command: dict[str, str], tmp_path: Path) -> Path:
-    """Let docker commands write down their arguments; gives the file."""
+    """Record the arguments of docker commands; return the file."""
     seen = tmp_path / "arguments"
     programs, path = docker_command["PATH"].split(":", 1)
     wrapper = tmp_path / "wrapper" / "docker"
@@ -278,15 +278,15 @@ def test_no_value_of_a_build_argument_is_in_the_process_list(
     assert labels["token"] == SECRET
     assert labels["user"] == "${x}"
     assert labels["org.opencontainers.image.revision"] == app.head
-    said = recorded.read_text()
-    assert f"buildx {command} " in said
-    assert "s3cr3t" not in said
+    arguments = recorded.read_text()
+    assert f"buildx {command} " in arguments
+    assert "s3cr3t" not in arguments
 
 
-def test_a_bake_file_that_buildx_does_not_understand_is_said_to_need_a_newer_one(
+def test_a_buildx_that_is_too_old_for_a_bake_file_gets_a_hint(
     app: GitRepository, docker_28: Engine, run: Run, registry: RegistryServer, tmp_path: Path
 ) -> None:
-    """Buildx before 0.25 answers so to --add-host; there is none here."""
+    """Buildx before 0.25 answers --add-host like this; none is installed here."""
     old = tmp_path / "old" / "docker"
     old.parent.mkdir()
     words = """:1,87-100: Unsupported argument; An argument named "extra-hosts" is not expected"""

@@ -78,7 +78,7 @@ def test_target_arguments_hosts_and_shared_memory_reach_the_step(
     assert ("8192" in done.stderr) is bool(sized)
 
 
-def test_an_engine_whose_buildkit_cannot_size_shared_memory_says_so(
+def test_a_buildkit_that_cannot_size_shared_memory_is_a_usage_error(
     git_repository: GitRepository, run: Run, engine: Engine
 ) -> None:
     released(git_repository, "v1.2.3", {**scratch_files()})
@@ -97,7 +97,7 @@ def test_an_engine_whose_buildkit_cannot_size_shared_memory_says_so(
     ],
     ids=["file", "instruction", "base"],
 )
-def test_what_a_build_lacks_is_said_in_its_own_words(
+def test_a_failed_build_quotes_the_builder(
     git_repository: GitRepository, run: Run, dockerfile: str, words: str
 ) -> None:
     released(git_repository, "v1.2.3", {**scratch_files(dockerfile)})

@@ -89,7 +89,7 @@ def test_a_step_that_was_reported_as_completed_can_still_fail_with_all_its_outpu
     ]
 
 
-def test_of_too_much_output_the_end_stays() -> None:
+def test_the_end_of_too_much_output_stays() -> None:
     lines = stays(
         StepStarted(1, "RUN yes"),
         *(StepLog(1, 0.1, str(n)) for n in range(LOG_LINES + 7)),
@@ -97,7 +97,7 @@ def test_of_too_much_output_the_end_stays() -> None:
     )
     assert lines[:3] == [
         "  failed  RUN yes",
-        "          (7 earlier lines are left out)",
+        "          (7 earlier lines are omitted)",
         " " * 10 + "7",
     ]
     assert len(lines) == LOG_LINES + 2
@@ -170,7 +170,7 @@ def test_a_push_is_the_sum_of_its_layers() -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(20, 5), (50, 10), (80, 24), (200, 60)])
-def test_a_picture_never_leaves_its_terminal(width: int, height: int) -> None:
+def test_the_view_never_exceeds_the_terminal(width: int, height: int) -> None:
     events: list[BuildEvent] = []
     for n in range(1, 201):
         events.append(StepStarted(n, f"[{n}/200] RUN \t{'漢字 long ' * 40}"))
@@ -181,7 +181,7 @@ def test_a_picture_never_leaves_its_terminal(width: int, height: int) -> None:
     assert re.match(r" +and 1\d\d m", lines[-1])
 
 
-def test_few_steps_lose_their_output_before_any_is_left_out() -> None:
+def test_output_is_omitted_before_a_step_is() -> None:
     events: list[BuildEvent] = []
     for n in range(1, 6):
         events += [StepStarted(n, f"step {n}"), StepLog(n, 0.1, "printed"), StepLog(n, 0.1, "more")]

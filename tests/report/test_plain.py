@@ -65,7 +65,7 @@ def test_steps_in_parallel_are_told_apart() -> None:
 
 
 def test_a_warning_is_a_line_of_its_step() -> None:
-    lines = shown(StepStarted(1, "x"), StepWarning(1, "JSONArgsRecommended", "https://docs"))
+    lines = shown(StepStarted(1, "x"), StepWarning(1, "JSONArgsRecommended"))
     assert lines[1:] == ["#1 WARN: JSONArgsRecommended"]
 
 

@@ -25,7 +25,7 @@ def test_what_is_reported_is_recorded() -> None:
     assert [item.status for item in report.record.items] == ["pushed"]
 
 
-def test_text_from_elsewhere_is_printed_as_text_alone() -> None:
+def test_untrusted_text_is_printed_as_text_only() -> None:
     console = log()
     report = ConsoleReport(console, {}, Clock(), tables=False)
     planned = plan()
@@ -39,7 +39,7 @@ def test_text_from_elsewhere_is_printed_as_text_alone() -> None:
 @pytest.mark.parametrize(
     ("tables", "expected"), [(False, "pushed    acme/app:1.9.1\n"), (True, "")]
 )
-def test_references_have_lines_of_their_own_where_no_table_comes(
+def test_references_have_lines_of_their_own_if_no_table_follows(
     tables: bool, expected: str
 ) -> None:
     console = log()
@@ -78,7 +78,7 @@ def test_a_quiet_report_prints_warnings_only() -> None:
 
 
 @pytest.mark.parametrize("quiet", [False, True])
-def test_a_build_and_a_gate_stand_in_groups_in_which_nothing_is_a_command(quiet: bool) -> None:
+def test_a_build_and_a_gate_are_groups_in_which_nothing_is_a_command(quiet: bool) -> None:
     console = log()
     report = ConsoleReport(console, ACTIONS, Clock(), quiet=quiet)
     report.step("Looking")

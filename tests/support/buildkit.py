@@ -1,6 +1,6 @@
 """BuildKit's own API on a TCP port, as a builder elsewhere has it.
 
-Docker Engine gives its BuildKit away at `POST /grpc`, on an upgraded connection. No buildkitd is in
+Docker Engine offers its BuildKit at `POST /grpc`, on an upgraded connection. No buildkitd is in
 Debian; this is what one listens with, in front of the same BuildKit.
 """
 
@@ -51,7 +51,7 @@ def buildkit_of(engine: Engine) -> Iterator[str]:
 
 
 def _pass_on(source: socket.socket, target: socket.socket) -> None:
-    """Pass on what comes, until either end is closed."""
+    """Forward data until either end is closed."""
     with contextlib.suppress(OSError):
         while data := source.recv(1 << 16):
             target.sendall(data)

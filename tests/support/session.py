@@ -38,7 +38,7 @@ from tests.support.credentials import NO_CREDENTIALS
 UPGRADED = b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000040000000000")
 
-# The builds here bring their context along: what is asked for over a session is then all else.
+# The builds here send their context as a tar body: the session serves everything else.
 NO_FILES = ContextFiles(BuildContext(Path("/gone"), Path("/gone/Dockerfile"), "", (), None), 0)
 
 
@@ -77,7 +77,7 @@ def build_in_session(
     files: Mapping[str, str | bytes],
     tag: str,
 ) -> bytes:
-    """Build, and give all that the engine said.
+    """Build; return all output of the engine.
 
     Raises:
         AssertionError: the build failed; the engine's error.
@@ -96,15 +96,15 @@ def build_in_session(
         stream=True,
         timeout=120,
     ) as answer:
-        said = b""
+        output = b""
         for line in answer.iter_lines():
             message = json.loads(line)
             if message.get("id") == "moby.buildkit.trace":
-                said += base64.b64decode(message["aux"])
+                output += base64.b64decode(message["aux"])
             else:
-                said += line
+                output += line
             assert "error" not in message, message["error"]
-    return said
+    return output
 
 
 def _tar(files: Mapping[str, str | bytes]) -> bytes:
@@ -132,7 +132,7 @@ def contents_of(archive: bytes) -> Iterator[bytes]:
 
 @contextmanager
 def watched_commands() -> Iterator[list[bytes]]:
-    """The command lines of all processes of this machine, looked at again and again."""
+    """The command lines of all processes of this machine, sampled repeatedly."""
     seen: list[bytes] = []
     stop = threading.Event()
 
@@ -200,7 +200,7 @@ def read_head(peer: socket.socket) -> bytes:
 
 
 def answer_once(listener: socket.socket, answer: bytes, listen: bool = False) -> None:
-    """Accept, answer and close; with `listen` not before the other side has said all it will."""
+    """Accept, answer and close; with `listen` not before the other side has sent everything."""
     peer, _ = listener.accept()
     with peer:
         read_head(peer)
@@ -212,7 +212,7 @@ def answer_once(listener: socket.socket, answer: bytes, listen: bool = False) ->
 
 
 class _Turned(Channel):
-    """A gRPC client on a connection that somebody else opened: the engine's side of a session."""
+    """A gRPC client on a connection that the other side opened: the engine's side of a session."""
 
     def __init__(self, peer: socket.socket) -> None:
         super().__init__()
@@ -288,7 +288,7 @@ def _event_loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 @contextmanager
-def way_to(
+def environ_for(
     engine: Path, way: Literal["tcp", "tls", "ssh"], directory: Path
 ) -> Iterator[dict[str, str]]:
     """The environment that leads to the engine's socket by TCP, by TLS or by an ssh command."""

@@ -1,1 +1,1 @@
-"""BuildKit's side of a build: the session that serves it, and its progress."""
+"""BuildKit: the session that serves a build, and its progress."""

@@ -1,4 +1,4 @@
-"""Send BuildKit the build context over a session, as Docker's own client does.
+"""Send the build context over a session, as Docker's own client does.
 
 The engine requests two directories: the Dockerfile's and the context. So a Dockerfile may be
 outside the context, or ignored, and does not become a file of it. What the ignore file excludes is
@@ -38,7 +38,7 @@ from releasetag.errors import ReleasetagError, UsageError
 METHOD = "/moby.filesync.v1.FileSync/DiffCopy"
 
 HEADER_ENCODING = "latin-1"
-"""How the bytes of a call's metadata are decoded: every byte can be, and can be restored."""
+"""The encoding of a call's metadata: lossless for any bytes."""
 
 _STAT, _REQUEST, _DATA, _FINISHED, _ERROR = range(5)
 
@@ -47,7 +47,8 @@ _PIECE = 1 << 18
 # How many files are walked before some are sent.
 _BATCH = 256
 
-# Bits of a file's mode as Go has them (io/fs.FileMode).
+# Bits of a file's mode in Go (io/fs.FileMode). Devices, pipes and capabilities are not tracked by
+# git; they are sent for contexts that another program has made, as Docker's client does.
 _KINDS = {
     stat.S_IFDIR: 1 << 31,
     stat.S_IFLNK: 1 << 27,
@@ -96,7 +97,7 @@ def _messages() -> dict[str, Any]:
 
 
 def packet_type() -> Any:
-    """The class of the protocol's only message."""
+    """Return the class of the protocol's only message."""
     return _messages()["Packet"]
 
 
@@ -111,19 +112,19 @@ class ContextFiles:
 
     Attributes:
         dockerfile_name: the name that the engine has to request.
-        error: why a file could not be sent; the engine's own message says less.
+        error: why a file could not be sent, in more detail than the engine's own message.
     """
 
     def __init__(self, context: BuildContext, mtime: int) -> None:
         self._context = context
         self._mtime = mtime
         name = to_archive_name(context.dockerfile.name)
-        # It is sent in a URL and in a header, and neither can hold every file name.
+        # Neither a URL nor a header, in which it is sent, can hold every file name.
         self.dockerfile_name = name if name.isprintable() else "Dockerfile"
         self.error: ReleasetagError | None = None
 
     async def serve(self, stream: Any) -> None:
-        """Answer a call of DiffCopy, whose metadata names the directory and the files."""
+        """Handle a call of DiffCopy; its metadata names directory and files."""
         folder = stream.metadata.get("dir-name", "")
         if folder == "dockerfile":
             files = self._dockerfile()
@@ -139,7 +140,7 @@ class ContextFiles:
             await stream.send_message(packet_type()(type=_ERROR, data=data))
 
     def _dockerfile(self) -> Iterator[_File]:
-        """Yield the Dockerfile, and its own ignore file, which the engine looks for too."""
+        """Yield the Dockerfile and its ignore file, which the engine requests."""
         path = self._context.dockerfile
         named = {path: self.dockerfile_name}
         ignore_file = ignore_file_of(path)
@@ -163,7 +164,7 @@ class ContextFiles:
 
 
 def _requested(metadata: Any) -> list[str]:
-    """The names that a call requests, relative to its directory; none for all."""
+    """Return the requested names, relative to the directory; none: all."""
     names = []
     for key in ("include-patterns", "followpaths"):
         # BuildKit 0.12 and later encode values as in a URL if one is not ASCII. Earlier ones send
@@ -177,10 +178,10 @@ def _requested(metadata: Any) -> list[str]:
 
 
 def _chooser(root: Path, requested: list[str]) -> Callable[[str], bool]:
-    """Make a predicate: whether a name is requested, or is in or above what is.
+    """Return a predicate: whether a name is requested, or in or above one.
 
     A symbolic link may lead anywhere in the context, and a wildcard matches anything below its
-    directory: there the engine is sent more than it needs.
+    directory: there more is sent than the engine needs.
     """
     whole, above = set(), {""}
     for path in requested:
@@ -214,14 +215,14 @@ async def _send(stream: Any, files: Iterable[_File]) -> None:
             for piece in read_file(path, name, size, _PIECE):
                 await stream.send_message(Packet(type=_DATA, ID=request, data=piece))
             await stream.send_message(Packet(type=_DATA, ID=request))
-        await reader  # raises what ended it
+        await reader  # re-raises its exception
         await stream.send_message(Packet(type=_FINISHED))
     finally:
         reader.cancel()
 
 
 async def _read_requests(stream: Any, requests: "asyncio.Queue[int | None]") -> None:
-    """Queue the numbers of the files that the engine requests, and None at the end."""
+    """Queue the numbers of the requested files, and None at the end."""
     try:
         async for packet in stream:
             if packet.type == _REQUEST:
@@ -233,7 +234,7 @@ async def _read_requests(stream: Any, requests: "asyncio.Queue[int | None]") -> 
 
 
 def _metadata(name: str, path: Path, status: os.stat_result, mtime: int) -> Any:
-    """The metadata of a file, which belongs to root, as it does with Docker's client."""
+    """Return a file's metadata, owned by root as with Docker's client."""
     mode = status.st_mode
     kind = stat.S_IFMT(mode)
     bits = _KINDS.get(kind, 0) | mode & 0o777

@@ -27,10 +27,10 @@ from releasetag.events import (
 )
 from releasetag.text import Lines, clean
 
-# Seconds of another run that are worth reporting.
+# Seconds of another run from which on it is reported.
 _NOTICEABLE = 0.1
 
-# Seconds in which no step does anything.
+# Seconds below which a step has done nothing.
 _NOTHING = 0.001
 
 LOG_LINES = 20
@@ -70,14 +70,14 @@ StatusResponse = define(
             "stream": (3, "int64"),
             "msg": (4, "bytes"),
         },
-        "VertexWarning": {"vertex": (1, "string"), "short": (3, "bytes"), "url": (5, "string")},
+        "VertexWarning": {"vertex": (1, "string"), "short": (3, "bytes")},
     },
 )["StatusResponse"]
 
 
 @dataclass(eq=False)
 class _Step:
-    """A vertex, or a group of them that is shown as one step.
+    """A vertex, or a group of vertices that is shown as one step.
 
     ``runs`` holds when each vertex started and, if it has, completed: one may run again.
     """
@@ -99,7 +99,7 @@ class _Step:
 
     @property
     def seconds(self) -> float:
-        """How long the step ran; overlapping runs count once."""
+        """The duration; overlapping runs count once."""
         total, until = 0.0, 0.0
         ended = ((start, stop) for (_, start), stop in self.runs.items() if stop is not None)
         for start, stop in sorted(ended):
@@ -115,7 +115,7 @@ class _Step:
 
 
 class Trace:
-    """Translates the messages of one build, in their order."""
+    """Translator of the messages of one build, in order."""
 
     def __init__(self) -> None:
         self._steps: dict[str, _Step] = {}
@@ -158,7 +158,7 @@ class Trace:
             yield from self._end(step)
 
     def failed_step_log(self) -> tuple[str, ...]:
-        """The last lines of the first failed step; empty if none has failed."""
+        """Return the last lines of the first failed step, if any."""
         failed = (step for step in self._steps.values() if step.error)
         first = min(
             (step for step in failed if not _is_canceled(step.error)),
@@ -168,7 +168,7 @@ class Trace:
         return tuple(first.log) if first else ()
 
     def _begin(self, vertex: Any, over: list[_Step]) -> list[BuildEvent]:
-        """Record a vertex, and add its step to those that may be over."""
+        """Record a vertex; add its step to those that may be completed."""
         group = vertex.progressGroup
         key = group.id or vertex.digest
         step = self._steps.setdefault(key, _Step(clean(group.name or vertex.name)))
@@ -191,8 +191,8 @@ class Trace:
         return begins
 
     def _end(self, step: _Step) -> Iterator[BuildEvent]:
-        # BuildKit repeats a completed vertex with other times, which mean nothing. One may also
-        # really run again, which is reported if it took time or printed something.
+        # BuildKit repeats a completed vertex with meaningless other times. One may also really run
+        # again, which is reported if it took time or printed something.
         if step.is_reported and step.seconds < step.reported_seconds + _NOTICEABLE:
             return
         step.is_reported = True
@@ -231,7 +231,7 @@ class Trace:
     def _warnings(self, warnings: Iterable[Any]) -> Iterator[BuildEvent]:
         for warning in warnings:
             if step := self._known(warning.vertex):
-                yield StepWarning(step.number, clean(warning.short), clean(warning.url))
+                yield StepWarning(step.number, clean(warning.short))
 
     def _logs(self, logs: Iterable[Any]) -> Iterator[BuildEvent]:
         for log in logs:
@@ -244,7 +244,7 @@ class Trace:
 
 
 def _by_step(*parts: list[BuildEvent]) -> Iterator[BuildEvent]:
-    """Group events by step, completed steps first: a message holds a moment of all of them."""
+    """Group the events of one message by step, completed steps first."""
     numbers = dict.fromkeys(event.number for part in reversed(parts) for event in part)
     for number in numbers:
         for part in parts:

@@ -1,4 +1,4 @@
-"""The gRPC services of a BuildKit session: secrets, registry credentials, SSH agents, the context.
+"""A session's gRPC services: secrets, credentials, SSH agents, context.
 
 Source: ``session/{secrets,auth,sshforward}/*.proto`` of github.com/moby/buildkit.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from releasetag.build_secrets import DEFAULT_AGENT, Secret, SshAgent
-from releasetag.engine.buildkit.ssh_agent import ask_agent, split_requests
+from releasetag.engine.buildkit.ssh_agent import forward_request, split_requests
 from releasetag.errors import ReleasetagError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Services:
-    """The handlers of a session's gRPC methods, in the form that grpclib expects."""
+    """The handlers of a session's gRPC methods, for grpclib."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Services:
         handlers[filesync.METHOD] = Handler(
             _guarded(self._files.serve), Cardinality.STREAM_STREAM, packet, packet
         )
-        # The engine checks the health of a session every few seconds, and closes a sick one.
+        # The engine checks the health of a session every few seconds, and closes an unhealthy one.
         return handlers | Health().__mapping__()
 
     async def _get_secret(self, request: Any) -> "Message":
@@ -103,7 +103,7 @@ class Services:
             async for chunk in stream:
                 requests, pending = split_requests(pending + chunk.data)
                 for request in requests:
-                    reply = await ask_agent(request, reader, writer)
+                    reply = await forward_request(request, reader, writer)
                     await stream.send_message(_message("BytesMessage", data=reply))
         finally:
             writer.close()
@@ -162,10 +162,10 @@ def _message(name: str, **fields: object) -> "Message":
 
 
 async def _decline(_: Any) -> "Message":
-    """Decline to fetch registry tokens, so that the engine asks for credentials.
+    """Refuse to fetch tokens, so that the engine requests credentials.
 
-    An unknown method would not do: grpclib's answer to one has no content type, which is a broken
-    connection to the engine.
+    An unknown method would not do: grpclib's response to one has no content type, which the engine
+    treats as a broken connection.
     """
     from grpclib.const import Status
     from grpclib.exceptions import GRPCError
@@ -181,7 +181,7 @@ def _unary(answer: Callable[[Any], "Awaitable[Message]"]) -> Callable[[Any], Awa
 
 
 def _guarded(serve: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
-    """Turn errors into statuses that hold no secret, and leave none for grpclib to log."""
+    """Turn every error into a status without secrets; grpclib logs none."""
 
     async def guarded(stream: Any) -> None:
         from grpclib.const import Status

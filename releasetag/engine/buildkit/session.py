@@ -1,8 +1,8 @@
-"""A BuildKit session: the connection on which a build asks for what it needs while it runs.
+"""A BuildKit session: serves what a build requests while it runs.
 
 The SDK has no sessions (docker/docker-py issue 2230). Here a gRPC server answers on a connection
 that the engine upgraded (``upgrade``), in one thread with one event loop, for as long as the build
-runs. Nothing that it hands out is written down: the engine mounts secrets and agent sockets into
+runs. Nothing that it serves is stored: the engine mounts secrets and agent sockets into
 single RUN steps, in memory.
 """
 
@@ -40,12 +40,11 @@ def open_session(
     agents: Sequence[SshAgent],
     credentials: "CredentialStore",
 ) -> Iterator[str]:
-    """Open a session for one build; yields its id, for the build's ``session`` parameter.
+    """Open a session for one build; yield the build's ``session`` parameter.
 
     Args:
         secrets: for ``RUN --mount=type=secret``.
-        agents: for ``RUN --mount=type=ssh``: to list keys and to sign with them, not to change the
-            agent.
+        agents: for ``RUN --mount=type=ssh``: to list keys and sign with them, not to change any.
         credentials: for base images; used in another thread.
 
     Raises:
@@ -55,8 +54,8 @@ def open_session(
     session_id = uuid.uuid4().hex
     started: Future[None] = Future()
     stop: Future[None] = Future()
-    # A daemon, and joined for a limited time: neither an engine nor a credential helper that hangs
-    # may keep the program from ending.
+    # A daemon, joined with a timeout: neither an engine nor a credential helper that hangs may keep
+    # the program from exiting.
     thread = threading.Thread(
         target=_run,
         args=(engine, session_id, services, started, stop),
@@ -109,7 +108,7 @@ async def _serve(
 
 
 def _protocol(server: "Server") -> "H2Protocol":
-    """Make a server for a connection that exists already; grpclib has no public API for that.
+    """Make a server for an open connection; grpclib has no API for that.
 
     The names that the engine requests, and the patterns of the ignore file, are a call's metadata:
     that may be long, and from Docker Engine 20.10 hold names that are not ASCII.

@@ -1,4 +1,4 @@
-"""Lend an SSH agent to a build step: to list keys and to sign with them, not to change it.
+"""Forward an SSH agent read-only: list keys and sign, change nothing.
 
 Source: draft-ietf-sshm-ssh-agent, sections 3 and 5.
 """
@@ -11,7 +11,7 @@ _MAX_BYTES = 256 * 1024  # OpenSSH's limit for one message
 
 
 def split_requests(data: bytes) -> tuple[list[bytes], bytes]:
-    """Split off the complete requests, each with its length; also returns the remaining bytes."""
+    """Return the complete requests and the remaining bytes."""
     requests = []
     while len(data) >= 4:
         end = 4 + int.from_bytes(data[:4], "big")
@@ -24,13 +24,13 @@ def split_requests(data: bytes) -> tuple[list[bytes], bytes]:
     return requests, data
 
 
-async def ask_agent(
+async def forward_request(
     request: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> bytes:
-    """Forward a request and return the reply, length first; failure if it would change the agent.
+    """Forward a request; return the reply, or failure if not allowed.
 
-    A build step may use the keys. It may not add or remove any, nor lock the agent (nor may it with
-    the docker command).
+    Both begin with their length. A build step may use the keys, and not add or remove any nor lock
+    the agent, as with the docker command.
     """
     if not _ALLOWED_REQUESTS.intersection(request[4:5]):
         return _FAILURE

@@ -36,7 +36,7 @@ async def connect(
     methods: Iterable[str],
     make_protocol: Callable[[], asyncio.Protocol],
 ) -> AsyncIterator[None]:
-    """Open a connection on which the engine calls gRPC methods, and close it at the end.
+    """Open a connection on which the engine calls gRPC methods.
 
     Args:
         session_id: the build's ``session`` parameter.
@@ -44,7 +44,7 @@ async def connect(
         make_protocol: makes the HTTP/2 server for the upgraded connection.
 
     Raises:
-        EngineError: there is no connection, or the engine does not upgrade it.
+        EngineError: it cannot be opened, or the engine does not upgrade it.
     """
     connection = _Upgrade(_request(engine, session_id, methods), make_protocol)
     try:
@@ -76,7 +76,7 @@ def _request(engine: "Engine", session_id: str, methods: Iterable[str]) -> bytes
 
 
 class _Upgrade(asyncio.Protocol):
-    """Sends the request, reads the response's head, and passes on every byte after it.
+    """Send the request, parse the response head, forward the rest.
 
     The engine's first HTTP/2 bytes may arrive together with the head, so the head is read here and
     not by an HTTP client that reads ahead.
@@ -93,7 +93,7 @@ class _Upgrade(asyncio.Protocol):
         self._protocol: asyncio.Protocol | None = None
 
     async def end(self) -> None:
-        """Close, without waiting until the engine has read what is still to be sent."""
+        """Close, without waiting until the engine has read all data."""
         if self._transport is not None:
             self._transport.abort()
             with suppress(TimeoutError):
@@ -168,7 +168,7 @@ async def _dial(engine: "Engine", connection: _Upgrade) -> None:
 
 
 def _tls_context(client: "docker.APIClient") -> ssl.SSLContext | None:
-    """The TLS settings of the SDK's HTTP client, which are those of requests."""
+    """Return the TLS settings of the SDK's HTTP client, which are requests'."""
     if not client.base_url.startswith("https:"):
         return None
     authorities = client.verify if isinstance(client.verify, str) else None

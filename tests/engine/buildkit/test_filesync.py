@@ -202,7 +202,7 @@ FILES = ("a", "d/b", "d/e/c", "x y", "a+b%41", "café/ü", "one/p.json", "two/p.
         ("COPY a /in/\nFROM scratch AS context\nCOPY --from=0 /in /x/", {"a"}),
     ],
 )
-def test_the_engine_has_what_it_asks_for(
+def test_the_engine_receives_the_files_that_it_requests(
     docker: Engine, tmp_path: Path, copy: str, expected: set[str]
 ) -> None:
     root = make_tree(tmp_path, *FILES, ignore="ignored\n")
@@ -215,7 +215,7 @@ def test_the_engine_has_what_it_asks_for(
 
 
 @pytest.mark.parametrize(
-    ("asked", "wanted", "unwanted"),
+    ("requested", "wanted", "unwanted"),
     [
         ([], {"a", "d", "d/b"}, set()),
         (["a"], {"a"}, {"d", "ab"}),
@@ -226,16 +226,16 @@ def test_the_engine_has_what_it_asks_for(
         (["link/e"], {"a", "d/b"}, set()),
     ],
 )
-def test_only_what_is_asked_for_is_looked_at(
-    tmp_path: Path, asked: list[str], wanted: set[str], unwanted: set[str]
+def test_only_requested_files_are_read(
+    tmp_path: Path, requested: list[str], wanted: set[str], unwanted: set[str]
 ) -> None:
     (tmp_path / "link").symlink_to("d")
-    is_asked = filesync._chooser(tmp_path, asked)
-    assert {name for name in wanted | unwanted if is_asked(name)} == wanted
+    is_requested = filesync._chooser(tmp_path, requested)
+    assert {name for name in wanted | unwanted if is_requested(name)} == wanted
 
 
 @pytest.mark.parametrize("copy", ["COPY missing /x/", "COPY A /x/", "COPY ignored /x/"])
-def test_what_is_not_there_is_the_builds_own_message(
+def test_a_missing_file_is_the_builders_own_error(
     docker: Engine, tmp_path: Path, copy: str
 ) -> None:
     root = make_tree(tmp_path, "a", "ignored", ignore="ignored\n")
@@ -277,7 +277,7 @@ def test_long_ignore_file_with_names_of_any_script_is_read(docker: Engine, tmp_p
     assert copied(docker, root) == {"a"}
 
 
-def test_name_that_is_not_utf8_is_refused_only_where_it_is_asked_for(
+def test_name_that_is_not_utf8_is_refused_only_if_it_is_requested(
     docker: Engine, tmp_path: Path
 ) -> None:
     root = make_tree(tmp_path, "a")
@@ -374,12 +374,12 @@ def test_unchanged_context_is_cached(docker: Engine, tmp_path: Path) -> None:
 
 
 class Call:
-    """A call of DiffCopy by a played engine: what it says, and what was sent to it."""
+    """A call of DiffCopy by a fake engine: what it sends, and what was sent to it."""
 
-    def __init__(self, metadata: dict[str, str], says: list[Any]) -> None:
+    def __init__(self, metadata: dict[str, str], messages: list[Any]) -> None:
         self.metadata = MultiDict(metadata)
         self.sent: list[Any] = []
-        self._says = iter(says)
+        self._messages = iter(messages)
 
     async def send_message(self, message: Any) -> None:
         self.sent.append(message)
@@ -388,25 +388,25 @@ class Call:
         return self
 
     async def __anext__(self) -> Any:
-        said = next(self._says)
-        if isinstance(said, Exception):
-            raise said
-        return said
+        message = next(self._messages)
+        if isinstance(message, Exception):
+            raise message
+        return message
 
 
 @pytest.mark.parametrize(
-    ("folder", "said", "error"),
+    ("folder", "message", "error"),
     [
         ("context", ValueError("not a packet"), ValueError),
         ("context", filesync.packet_type()(type=1, ID=99), KeyError),
         ("elsewhere", filesync.packet_type()(type=3), UsageError),
     ],
 )
-def test_engine_that_talks_nonsense_gets_no_answer_and_no_wait(
-    tmp_path: Path, folder: str, said: Any, error: type[Exception]
+def test_engine_that_breaks_the_protocol_gets_no_answer_and_no_wait(
+    tmp_path: Path, folder: str, message: Any, error: type[Exception]
 ) -> None:
     files = ContextFiles(open_context(make_tree(tmp_path, "a"), None), COMMIT_TIME)
-    call = Call({"dir-name": folder}, [said])
+    call = Call({"dir-name": folder}, [message])
     with pytest.raises(error):
         asyncio.run(asyncio.wait_for(files.serve(call), 10))
     assert filesync.packet_type()(type=3) not in call.sent
@@ -429,7 +429,7 @@ def test_names_are_read_as_every_version_of_buildkit_writes_them(
     assert filesync._requested(MultiDict(metadata)) == names
 
 
-def test_health_is_answered_while_files_are_looked_for(
+def test_health_checks_are_answered_during_a_walk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = threading.Event()

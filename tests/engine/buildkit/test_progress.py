@@ -95,7 +95,7 @@ def test_all_of_a_step_in_one_message_is_in_order() -> None:
     ]
 
 
-def test_a_step_that_is_reported_again_as_done_is_not_told_again() -> None:
+def test_a_step_that_is_done_twice_is_reported_once() -> None:
     events = read(
         {"vertexes": [vertex("a", 10)]},
         {"vertexes": [vertex("a", 10, 11)]},
@@ -115,7 +115,7 @@ def test_a_step_that_runs_twice_keeps_its_number_and_adds_its_times() -> None:
 
 
 def blink(digest: str, started: float) -> dict[str, Any]:
-    """A vertex that is said to be done before it began."""
+    """A vertex that is reported as done before it began."""
     return vertex(digest, started, started + 1e-5)
 
 
@@ -209,7 +209,7 @@ def test_a_failure_is_reported_from_what_it_canceled() -> None:
     assert trace.failed_step_log() == ("why",)
 
 
-def test_of_the_failed_step_the_last_lines_are_kept() -> None:
+def test_the_last_lines_of_the_failed_step_are_kept() -> None:
     trace = Trace()
     text = "".join(f"{n}\n" for n in range(100)).encode()
     read({"vertexes": [vertex("a", 1)], "logs": [log("a", 1, text)]}, trace=trace)
@@ -231,11 +231,11 @@ def test_transfers_and_warnings_belong_to_their_step() -> None:
         StepStatus(1, "sha256:ab", 5, 9, 0.5, is_done=False),
         StepStatus(1, "sha256:ab", 9, 9, 2.0, is_done=True),
         StepStatus(1, "waiting", 0, 0, None, is_done=False),
-        StepWarning(1, "do not", "https://docs"),
+        StepWarning(1, "do not"),
     ]
 
 
-def test_what_belongs_to_no_step_that_runs_is_left_out() -> None:
+def test_messages_of_no_running_step_are_ignored() -> None:
     assert (
         read(
             {"vertexes": [vertex("a")], "logs": [log("a", 1, b"x\n"), log("b", 1, b"x\n")]},

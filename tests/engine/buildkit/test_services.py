@@ -37,7 +37,7 @@ from tests.support.session import (
 def test_a_secret_reaches_its_step_and_is_nowhere_afterwards(any_engine: support.Engine) -> None:
     value = secrets.token_hex(16).encode()
     tag = f"releasetag-session-{secrets.token_hex(4)}:test"
-    # The step lasts long enough for processes to be looked at while it runs.
+    # The step lasts long enough for processes to be inspected while it runs.
     steps = "RUN --mount=type=secret,id=x,required=true sha256sum /run/secrets/x && sleep 1.25\n"
     with connected_to(any_engine.environ) as engine:
         if not engine.has_buildkit:
@@ -96,20 +96,20 @@ def test_a_private_base_image_is_pulled_with_credentials_from_the_session(
     credentials = Credentials(registry.username, registry.password)
     if grant and registry.token_server:
         credentials = Credentials("<token>", identity_token=registry.token_server.refresh_token)
-    asked: list[str] = []
+    requested: list[str] = []
 
     def find(name: str) -> Credentials:
-        asked.append(name)
+        requested.append(name)
         return credentials
 
     with session_on(connected, credentials=StoreThatFinds(find)) as session_id:
         output = build_in_session(connected, session_id, files_on_base(registry.address), tag)
     (image,) = connected.client.images(tag)
     assert image["Labels"] == {"base": "private"}
-    assert set(asked) == {registry.address}
+    assert set(requested) == {registry.address}
     assert registry.password.encode() not in output
     if registry.token_server:
-        # Anyone may have a token that pulls: what counts is that the engine did not ask as anyone.
+        # Anyone may have a token that pulls; the engine must not have requested one anonymously.
         last = registry.token_server.requests[-1]
         assert (last.account, last.grant_type) == ("" if grant else registry.username, grant)
 
@@ -123,7 +123,7 @@ def test_a_private_base_image_without_credentials_fails_the_build(
         build_in_session(connected, session_id, files_on_base(registry.address), tag)
 
 
-def test_docker_hub_is_asked_for_by_its_name_and_tokens_go_as_secrets(connected: Engine) -> None:
+def test_docker_hub_is_requested_by_name_and_tokens_are_sent_as_secrets(connected: Engine) -> None:
     known = {
         "docker.io": Credentials("alice", "hunter2"),
         "ghcr.io": Credentials("<token>", identity_token="refresh"),
@@ -142,7 +142,7 @@ def test_docker_hub_is_asked_for_by_its_name_and_tokens_go_as_secrets(connected:
 
 
 @pytest.mark.parametrize("method", ["FetchToken", "GetTokenAuthority", "VerifyTokenAuthority"])
-def test_registry_tokens_are_declined_so_that_the_engine_asks_for_credentials(
+def test_registry_tokens_are_declined_so_that_the_engine_requests_credentials(
     connected: Engine, method: str
 ) -> None:
     with played_engine(connected) as (engine, calls), session_on(engine):
@@ -152,7 +152,7 @@ def test_registry_tokens_are_declined_so_that_the_engine_asks_for_credentials(
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "status"),
     [
         (AuthError("the helper failed", "run it by hand"), "the helper failed"),
         (ValueError("hunter2"), "ValueError"),
@@ -163,7 +163,7 @@ def test_a_failure_puts_nothing_secret_into_its_status_or_the_log(
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
     error: Exception,
-    said: str,
+    status: str,
 ) -> None:
     def fail(registry: str) -> Credentials:
         raise error
@@ -177,7 +177,7 @@ def test_a_failure_puts_nothing_secret_into_its_status_or_the_log(
             calls("/moby.filesync.v1.Auth/Credentials", Host="ghcr.io")
         # And it is still there for the next question.
         assert calls("health").status == HealthCheckResponse.SERVING
-    assert raised.value.message == said
+    assert raised.value.message == status
     assert "hunter2" not in caplog.text
     assert [record for record in caplog.records if record.name.startswith("grpclib")] == []
     assert capfd.readouterr() == ("", "")

@@ -34,25 +34,25 @@ from tests.support.session import (
     answer_once,
     build_in_session,
     connected_to,
+    environ_for,
     in_thread,
     listening_socket,
     open_files,
     played_engine,
     read_head,
     session_on,
-    way_to,
 )
 
 
 @pytest.mark.parametrize("way", ["tcp", "tls", "ssh"])
-def test_a_session_goes_the_way_that_leads_to_the_engine(
+def test_a_session_uses_the_transport_of_the_engine(
     engine: support.Engine, tag: str, tmp_path: Path, way: Literal["tcp", "tls", "ssh"]
 ) -> None:
     steps = "RUN --mount=type=secret,id=x,required=true sha256sum /run/secrets/x\n"
     value = secrets.token_bytes(MAX_SECRET_BYTES)
     path = Path(engine.host.removeprefix("unix://"))
     with (
-        way_to(path, way, tmp_path) as environ,
+        environ_for(path, way, tmp_path) as environ,
         connected_to(environ) as far,
         session_on(far, secrets=[Secret("x", value)]) as session_id,
     ):
@@ -74,7 +74,7 @@ def test_nothing_is_left_of_a_session(connected: Engine, tag: str, ssh_agent: Ss
     assert [str(warning.message) for warning in warned] == []
 
 
-def test_an_engine_that_goes_away_holds_nothing_up_and_leaves_no_traceback(
+def test_an_engine_that_stops_blocks_nothing_and_leaves_no_traceback(
     connected: Engine, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
