@@ -33,20 +33,20 @@ def publish_release(tree: WorkTree, plan: Plan, tools: Tools, report: Report) ->
     if builds(plan):
         check_work_tree(tree, plan)
     settings = plan.settings
-    words = [gates.parse_gate(gate, tools.environ) for gate in settings.gates if settings.push]
+    commands = [gates.parse_gate(gate, tools.environ) for gate in settings.gates if settings.push]
     source = image_source(tree, plan, tools, report)
     return publish(
         Run(
             plan,
             source,
-            source.check(),
-            words,
-            tools.registries,
-            report,
-            partial(reread_git_tags, tree, plan.git_tags),
-            gates.run_gate,
-            tools.environ,
-            tools.clock,
+            preflight=source.check(),
+            gates=commands,
+            registries=tools.registries,
+            report=report,
+            reread_git_tags=partial(reread_git_tags, tree, plan.git_tags),
+            run_gate=gates.run_gate,
+            environ=tools.environ,
+            clock=tools.clock,
         )
     )
 

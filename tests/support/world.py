@@ -326,10 +326,10 @@ class Runner(httpx.BaseTransport):
         run = Run(
             self._plan,
             source,  # type: ignore[arg-type] # a fake
-            Preflight("fake"),
-            [["true"]] if world.gated else [],
-            registries,
-            self.record,
+            preflight=Preflight("fake"),
+            gates=[["true"]] if world.gated else [],
+            registries=registries,
+            report=self.record,
             reread_git_tags=lambda: world.git_tags,
             run_gate=self._gate,
             environ={"PATH": os.defpath},

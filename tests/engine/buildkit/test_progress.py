@@ -225,7 +225,7 @@ def test_transfers_and_warnings_belong_to_their_step() -> None:
         {"statuses": [{**status, "timestamp": at(10.5)}]},
         {"statuses": [{**status, "current": 9, "completed": at(12)}]},
         {"statuses": [{"ID": "waiting", "vertex": "a"}]},
-        {"warnings": [{"vertex": "a", "short": b"do not", "url": "https://docs"}]},
+        {"warnings": [{"vertex": "a", "short": b"do not"}]},
     )
     assert events[1:] == [
         StepStatus(1, "sha256:ab", 5, 9, 0.5, is_done=False),

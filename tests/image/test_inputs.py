@@ -1,0 +1,80 @@
+"""What an image is built from, resolved from settings, files, environment and git."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from releasetag.build_inputs import BuildInputs
+from releasetag.config import load
+from releasetag.errors import UsageError
+from releasetag.git import open_work_tree
+from releasetag.image.inputs import resolve_inputs
+from releasetag.plan import plan_release
+from tests.support.git import GitRepository
+
+COMMIT_TIME = 1_767_323_045  # of tests.support.git.DATE
+
+
+@pytest.fixture
+def app(git_repository: GitRepository) -> GitRepository:
+    git_repository.write({"Dockerfile": "FROM scratch\nLABEL own=dockerfile both=dockerfile\n"})
+    git_repository.commit()
+    git_repository.tag("v1.2.3")
+    return git_repository
+
+
+def resolve(
+    app: GitRepository, environ: Mapping[str, str] | None = None, **options: Any
+) -> BuildInputs:
+    tree = open_work_tree(app.path, {})
+    given = {"images": ["acme/app"], "history": "local", **options}
+    plan = plan_release(tree, load(given, {}, app.path, tree.root), {}, pytest.fail)
+    return resolve_inputs(tree, plan, environ or {})
+
+
+def test_a_build_argument_without_a_value_has_the_environments_or_is_omitted(
+    app: GitRepository,
+) -> None:
+    inputs = resolve(app, {"B": "two"}, build_args=["A=one", "B", "C"])
+    assert inputs.build_args == {"SOURCE_DATE_EPOCH": str(COMMIT_TIME), "A": "one", "B": "two"}
+    assert inputs.commit_time == COMMIT_TIME
+
+
+def test_a_given_source_date_epoch_wins(app: GitRepository) -> None:
+    inputs = resolve(app, build_args=["SOURCE_DATE_EPOCH=0"])
+    assert inputs.build_args == {"SOURCE_DATE_EPOCH": "0"}
+    assert inputs.commit_time == COMMIT_TIME  # of the files, all the same
+
+
+def test_labels_are_the_releases_and_the_users_over_them(app: GitRepository) -> None:
+    title, version = "org.opencontainers.image.title", "org.opencontainers.image.version"
+    labels = resolve(app, labels=[f"{title}=Mine", f"{version}=9.9.9", "both=option"]).labels
+    assert (labels[title], labels[version], labels["both"]) == ("Mine", "1.2.3", "option")
+    assert labels["org.opencontainers.image.revision"] == app.head
+    assert labels["org.opencontainers.image.created"] == "2026-01-02T03:04:05Z"
+    assert "own" not in labels
+
+
+def test_settings_are_handed_on_as_they_are(app: GitRepository) -> None:
+    settings = resolve(app, network="none", pull=True, cache_from=["acme/app:1"]).settings
+    assert (settings.network, settings.pull, settings.cache_from) == (
+        "none", True, ("acme/app:1",),
+    )  # fmt: skip
+
+
+def test_a_key_is_for_buildx_alone(app: GitRepository, tmp_path: Path) -> None:
+    """`docker buildx build --ssh` reads keys itself; a session forwards agents only."""
+    key = tmp_path / "key"
+    key.write_text("key")
+    assert resolve(app, ssh=[f"default={key}"], builder="buildx").settings.ssh
+    with pytest.raises(UsageError, match="is a file and not the socket of an agent"):
+        resolve(app, ssh=[f"default={key}"])
+
+
+def test_inputs_cannot_be_changed(app: GitRepository) -> None:
+    inputs = resolve(app)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        inputs.commit_time = 0  # type: ignore[misc]
