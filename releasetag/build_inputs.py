@@ -17,7 +17,9 @@ class BuildSettings:
 
     Attributes:
         platforms: ``linux/arm64``; none: the engine's own.
-        cache_from: references whose layers may be reused.
+        cache: where layers are kept between runs: ``gha``, ``registry`` or ``off``.
+        cache_from: references whose layers may be reused, or buildx's ``type=…``.
+        cache_to: where buildx exports the cache of the build.
         inline_cache: whether the image is to hold what ``cache_from`` needs.
         network: of RUN instructions: ``default``, ``none``, ``host``.
         add_hosts: ``name:address``.
@@ -27,7 +29,9 @@ class BuildSettings:
 
     target: str | None = None
     platforms: tuple[str, ...] = ()
+    cache: str = "off"
     cache_from: tuple[str, ...] = ()
+    cache_to: tuple[str, ...] = ()
     inline_cache: bool = False
     no_cache: bool = False
     pull: bool = False
@@ -37,6 +41,33 @@ class BuildSettings:
     # Somebody may have put a secret itself where its name belongs.
     secrets: tuple[str, ...] = field(default=(), repr=False)
     ssh: tuple[str, ...] = ()
+    # As buildx has them.
+    provenance: str | None = None
+    sbom: str | None = None
+    attests: tuple[str, ...] = ()
+    annotations: tuple[str, ...] = ()
+    build_contexts: tuple[str, ...] = ()
+    ulimits: tuple[str, ...] = ()
+    cgroup_parent: str | None = None
+    allow: tuple[str, ...] = ()
+
+    @property
+    def needs_buildx(self) -> str:
+        """An option that is set and that buildx alone has; empty if there is none."""
+        by_option = {
+            "--cache": self.cache != "off",
+            "--cache-to": self.cache_to,
+            "--cache-from type=…": any("=" in each for each in self.cache_from),
+            "--provenance": self.provenance,
+            "--sbom": self.sbom,
+            "--attest": self.attests,
+            "--annotation": self.annotations,
+            "--build-context": self.build_contexts,
+            "--ulimit": self.ulimits,
+            "--cgroup-parent": self.cgroup_parent,
+            "--allow": self.allow,
+        }
+        return next((option for option, value in by_option.items() if value), "")
 
 
 @dataclass(frozen=True)

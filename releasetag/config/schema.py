@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from releasetag.config.settings import BUILDERS
+from releasetag.config.settings import BUILDERS, CACHES
 from releasetag.errors import UsageError
 from releasetag.history import HISTORY_MODES
 from releasetag.reference import parse_repository
@@ -178,6 +178,15 @@ def _platforms(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(parts))
 
 
+def _annotations(values: Sequence[str]) -> tuple[str, ...]:
+    for value in values:
+        if not re.match(r"(?:[a-z,-]+(?:\[[^]]*\])?[a-z,-]*:)?[^=:]+=", value):
+            raise UsageError(
+                f"{value!r} is not an annotation", "write it as in KEY=value or index:KEY=value"
+            )
+    return tuple(values)
+
+
 def _size(text: str) -> int:
     """Parse bytes, as `docker build --shm-size` does: ``64m``, ``1g``."""
     match = re.fullmatch(r"([0-9]{1,15})([bkmg]?)b?", text.lower(), re.ASCII)
@@ -235,8 +244,13 @@ _ROWS = (
             help="A secret for RUN --mount=type=secret."),
     Setting("ssh", "lines", "--ssh", "default|ID=SOCKET", panel=BUILDING, key="build.ssh",
             help="An SSH agent to forward."),
-    Setting("cache_from", "lines", "--cache-from", "REF", panel=BUILDING, key="build.cache-from",
-            help="An image to take cached layers from."),
+    Setting("cache", "text", "--cache", panel=BUILDING, key="build.cache", choices=CACHES,
+            help="Keep all layers between runs, for each target and platform. Default: off."),
+    Setting("cache_from", "lines", "--cache-from", "REF|type=…", panel=BUILDING,
+            key="build.cache-from",
+            help="An image to take cached layers from, or a cache as buildx names it."),
+    Setting("cache_to", "lines", "--cache-to", "REF|type=…", panel=BUILDING, key="build.cache-to",
+            help="Where buildx exports the build's cache."),
     Setting("inline_cache", "flag", "--inline-cache", panel=BUILDING, key="build.inline-cache",
             help="Make the image usable by a later --cache-from."),
     Setting("no_cache", "flag", "--no-cache", panel=BUILDING, key="build.no-cache",
@@ -250,6 +264,27 @@ _ROWS = (
     Setting("shm_size", "text", "--shm-size", "SIZE", panel=BUILDING, key="build.shm-size",
             parse=_size,
             help="The size of /dev/shm in RUN steps, such as 64m."),
+    Setting("provenance", "text", "--provenance", "true|false|mode=…", panel=BUILDING,
+            key="build.provenance",
+            help="The provenance attestation, as buildx has it."),
+    Setting("sbom", "text", "--sbom", "true|false|generator=…", panel=BUILDING, key="build.sbom",
+            help="The attestation of the image's contents, as buildx has it."),
+    Setting("attests", "lines", "--attest", "type=…", panel=BUILDING, key="build.attest",
+            help="An attestation, as buildx has it."),
+    Setting("annotations", "lines", "--annotation", "[LEVEL:]K=V", panel=BUILDING,
+            key="build.annotations", parse=_annotations,
+            help="An annotation of the image, as buildx has it."),
+    Setting("build_contexts", "lines", "--build-context", "NAME=…", panel=BUILDING,
+            key="build.build-contexts",
+            help="A named context for FROM and COPY --from, as buildx has it."),
+    Setting("ulimits", "lines", "--ulimit", "NAME=SOFT[:HARD]", panel=BUILDING,
+            key="build.ulimits",
+            help="A limit for RUN steps, as buildx has it."),
+    Setting("cgroup_parent", "text", "--cgroup-parent", "CGROUP", panel=BUILDING,
+            key="build.cgroup-parent",
+            help="The control group of RUN steps, as buildx has it."),
+    Setting("allow", "list", "--allow", "ENTITLEMENT", panel=BUILDING, key="build.allow",
+            help="What the build may do besides, such as network.host, as buildx has it."),
     Setting("builder", "text", "--builder", "BUILDER", panel=BUILDING, key="build.builder",
             parse=_builder,
             help="auto, buildkit, classic or buildx[:NAME]. Default: auto."),

@@ -12,6 +12,7 @@ from releasetag.reference import Repository
 from releasetag.template import DEFAULT_TEMPLATES, Template, parse_template
 from releasetag.version import Version, parse_version, version_of
 
+CACHES = ("gha", "registry", "off")
 BUILDERS = ("auto", "buildkit", "classic", "buildx")  # or buildx:NAME
 
 

@@ -42,13 +42,15 @@ def image_source(tree: WorkTree, plan: Plan, tools: Tools, report: EngineReport)
         from releasetag.image.existing import CommittedContainer
 
         return CommittedContainer(plan, tools, report, tree)
+    from releasetag.image.builders import choose_program
     from releasetag.image.inputs import resolve_inputs
 
-    inputs = resolve_inputs(tree, plan, tools.environ)
-    if settings.builder.startswith("buildx"):
+    builder = choose_program(settings, tools.environ, report)
+    inputs = resolve_inputs(tree, plan, tools.environ, builder)
+    if builder.startswith("buildx"):
         from releasetag.image.buildx import BuildxImage
 
-        return BuildxImage(plan, tools, report, inputs)
+        return BuildxImage(plan, tools, report, inputs, builder)
     if len(settings.platforms) > 1:
         from releasetag.image.platforms import PlatformImages
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from releasetag.build_inputs import BuildInputs
+from releasetag.build_inputs import BuildInputs, BuildSettings
 from releasetag.credentials.encodings import docker_auth_config
 from releasetag.errors import (
     AuthError,
@@ -35,6 +35,7 @@ from releasetag.errors import (
     ReleasetagError,
     UsageError,
 )
+from releasetag.image.builders import run_buildx
 from releasetag.image.source import ImageSource, MadeImage, Preflight
 from releasetag.json_text import InvalidJsonError, parse_json
 from releasetag.push_failure import kind_of
@@ -69,6 +70,11 @@ _OPTIONS = {
     "shm-size": "--shm-size",
     "no-cache": "--no-cache",
     "pull": "--pull",
+    "annotations": "--annotation",
+    "attest": "--attest",
+    "contexts": "--build-context",
+    "ulimits": "--ulimit",
+    "cgroup-parent": "--cgroup-parent",
 }
 
 
@@ -77,6 +83,7 @@ class BuildxImage(ImageSource):
     """An image that a builder of buildx makes, for any number of platforms."""
 
     inputs: BuildInputs
+    builder: str
 
     def check(self) -> Preflight:
         """Check that buildx is installed, and that the image is to be pushed."""
@@ -85,7 +92,7 @@ class BuildxImage(ImageSource):
                 "buildx builds for the registry, not for the engine",
                 "omit --no-push, or build with --builder auto",
             )
-        return Preflight(self.plan.settings.builder, engine_error=self._missing_error())
+        return Preflight(self.builder, engine_error=self._missing_error())
 
     def _make(self, preflight: Preflight) -> MadeImage:
         """Build, and push the first exact tag."""
@@ -100,12 +107,14 @@ class BuildxImage(ImageSource):
         return MadeImage(origin=reference.repository.at(digest), pushed=(reference,))
 
     def _build(self, reference: Reference, metadata: Path) -> None:
-        name = self.plan.settings.builder.partition(":")[2]
+        name = self.builder.partition(":")[2]
         context, arguments = str(self.inputs.context.root), self.inputs.build_args
         options = [
             *(["--builder", name] if name else []),
             *("--push", "--progress", "rawjson", "--metadata-file", str(metadata)),
         ]
+        for each in self.inputs.settings.allow:
+            options += ["--allow", each]
         target = _target(self.inputs, reference)
         if all(_is_harmless(name, value, self.tools.environ) for name, value in arguments.items()):
             words = ["build", *options, *_words(target)]
@@ -113,7 +122,12 @@ class BuildxImage(ImageSource):
                 words += ["--build-arg", name]
             self._run([*words, context], b"", arguments)
             return
-        if target.get("network") == "host":
+        if target.pop("cgroup-parent", None):
+            raise UsageError(
+                "buildx cannot take both --cgroup-parent and such a build argument",
+                "give the build argument a name that the docker command does not read",
+            )
+        if target.get("network") == "host" and "network.host" not in self.inputs.settings.allow:
             options += ["--allow", "network.host"]
         definition = _bake_definition({**target, "context": context, "args": arguments})
         # The user has named the files to read; bake would prompt for permission.
@@ -194,19 +208,11 @@ class BuildxImage(ImageSource):
 
     def _missing_error(self) -> EngineError | None:
         """Return the error for a missing buildx; None if it is installed."""
-        try:
-            subprocess.run(
-                [self._docker, "buildx", "version"],
-                env=dict(self.tools.environ),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                check=True,
-            )
-        except (OSError, subprocess.CalledProcessError):
-            return EngineError(
-                "docker buildx is not installed", "install it, or build with --builder auto"
-            )
-        return None
+        if run_buildx(self.tools.environ, "version") is not None:
+            return None
+        option = self.inputs.settings.needs_buildx
+        way_out = f"omit {option}" if option else "build with --builder auto"
+        return EngineError("docker buildx is not installed", f"install it, or {way_out}")
 
 
 def _target(inputs: BuildInputs, reference: Reference) -> dict[str, Any]:
@@ -221,7 +227,12 @@ def _target(inputs: BuildInputs, reference: Reference) -> dict[str, Any]:
         "secret": list(settings.secrets),
         "ssh": list(settings.ssh),
         "cache-from": list(settings.cache_from),
-        "cache-to": ["type=inline"] if settings.inline_cache else [],
+        "cache-to": [*(["type=inline"] if settings.inline_cache else []), *settings.cache_to],
+        "annotations": [*_label_annotations(inputs), *settings.annotations],
+        "attest": _attests(settings),
+        "contexts": dict(each.partition("=")[::2] for each in settings.build_contexts),
+        "ulimits": list(settings.ulimits),
+        "cgroup-parent": settings.cgroup_parent,
         "extra-hosts": list(settings.add_hosts),
         "network": settings.network,
         "shm-size": str(settings.shm_size) if settings.shm_size else None,
@@ -229,6 +240,24 @@ def _target(inputs: BuildInputs, reference: Reference) -> dict[str, Any]:
         "pull": settings.pull,
     }
     return {name: value for name, value in target.items() if value}
+
+
+def _label_annotations(inputs: BuildInputs) -> list[str]:
+    """Return the labels as annotations of the index: some registries show no others."""
+    if len(inputs.settings.platforms) < 2:
+        return []  # there may be no index, and buildx refuses annotations of none
+    return [f"index:{key}={value}" for key, value in sorted(inputs.labels.items())]
+
+
+def _attests(settings: BuildSettings) -> list[str]:
+    """Return all attestations in the one form that a bake file has."""
+    found = []
+    for kind, value in (("provenance", settings.provenance), ("sbom", settings.sbom)):
+        if value == "false":
+            found.append(f"type={kind},disabled=true")
+        elif value is not None:
+            found.append(f"type={kind}" if value == "true" else f"type={kind},{value}")
+    return [*found, *settings.attests]
 
 
 def _is_harmless(name: str, value: str, environ: Mapping[str, str]) -> bool:

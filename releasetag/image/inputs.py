@@ -1,15 +1,19 @@
 """Resolve BuildInputs from settings, files, environment and git."""
 
 import os
+import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from releasetag import labels
 from releasetag.build_inputs import BuildInputs
+from releasetag.errors import UsageError
 from releasetag.git import WorkTree
 from releasetag.plan import Plan
 from releasetag.project import read_project
+from releasetag.reference import parse_reference
 from releasetag.template import expand
 from releasetag.version import Release
 
@@ -18,11 +22,16 @@ if TYPE_CHECKING:
     from releasetag.context.tree import BuildContext
 
 
-def resolve_inputs(tree: WorkTree, plan: Plan, environ: Mapping[str, str]) -> BuildInputs:
+def resolve_inputs(
+    tree: WorkTree, plan: Plan, environ: Mapping[str, str], builder: str
+) -> BuildInputs:
     """Return what the image of a release is built from.
 
+    Args:
+        builder: from `choose_program`.
+
     Raises:
-        UsageError: the context, the Dockerfile, a secret or an SSH agent cannot be used.
+        UsageError: the context, the Dockerfile, a secret, an SSH agent or a cache cannot be used.
     """
     from releasetag.build_secrets import parse_secret, parse_ssh
     from releasetag.context.dockerfile import base_image, own_labels
@@ -31,12 +40,21 @@ def resolve_inputs(tree: WorkTree, plan: Plan, environ: Mapping[str, str]) -> Bu
     context = _open_context(settings)
     commit_time = tree.commit_time(plan.release.revision) or 0
     build_args = _build_args(settings.build_args, commit_time, plan.release, environ)
+    cache_from, cache_to = caches(plan)
     dockerfile = context.dockerfile.read_text("utf-8", "replace")
     # buildx takes keys as well, and reads them itself.
-    agents = () if settings.builder.startswith("buildx") else settings.ssh
+    agents = () if builder.startswith("buildx") else settings.ssh
     return BuildInputs(
         context=context,
-        settings=settings,
+        settings=replace(
+            settings,
+            annotations=tuple(
+                expand(each, plan.release, labels.rfc3339(commit_time))
+                for each in settings.annotations
+            ),
+            cache_from=cache_from,
+            cache_to=cache_to,
+        ),
         commit_time=commit_time,
         build_args=build_args,
         labels=image_labels(
@@ -84,6 +102,47 @@ def image_labels(
         for key, value in plan.settings.labels.items()
     }
     return labels.merge(own, given, in_dockerfile)
+
+
+def caches(plan: Plan) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what caches are read from, and what buildx writes them to.
+
+    Raises:
+        UsageError: a cache would be put under a tag that a release may have.
+    """
+    settings = plan.settings
+    cache_from, cache_to = list(settings.cache_from), list(settings.cache_to)
+    # One scope for each target and platform, or the last build would replace the others' caches.
+    names = (settings.target or "image", *settings.platforms)
+    scope = re.sub(r"[^A-Za-z0-9_.-]", "-", "-".join(names))
+    if settings.cache == "gha":
+        cache_from.append(f"type=gha,scope={scope}")
+        cache_to.append(f"type=gha,scope={scope},mode=max")
+    elif settings.cache == "registry":
+        spec = f"type=registry,ref={plan.repositories[0]}:buildcache-{scope}"
+        cache_from.append(spec)
+        cache_to.append(f"{spec},mode=max")
+    for spec in cache_to:
+        _refuse_tag_of_release(spec, plan)
+    return tuple(cache_from), tuple(cache_to)
+
+
+def _refuse_tag_of_release(spec: str, plan: Plan) -> None:
+    """Refuse a cache that would replace an image."""
+    values = dict(part.partition("=")[::2] for part in spec.split(","))
+    ref = spec if "=" not in spec else values.get("ref", "")
+    try:
+        reference = parse_reference(ref.strip())
+    except UsageError:
+        return  # of another type, or buildx's to refuse
+    is_tag = reference.tag in {tag.name for tag in plan.tags}
+    if reference.repository in plan.repositories and (
+        is_tag or plan.settings.policy.is_exact(reference.tag)
+    ):
+        raise UsageError(
+            f"the cache {reference} has a tag of the release's",
+            "name another tag, such as buildcache",
+        )
 
 
 def _build_args(

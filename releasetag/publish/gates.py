@@ -14,6 +14,8 @@ from releasetag.errors import GateError, UsageError
 from releasetag.publish.run import Run
 from releasetag.registry import Manifest
 
+# GitHub's token for the build cache, which the action hands to the build alone.
+_OF_THE_BUILD = {"ACTIONS_RUNTIME_TOKEN", "ACTIONS_RESULTS_URL", "ACTIONS_CACHE_URL"}
 # How long a gate's processes have to end by themselves, and again after SIGTERM.
 _GRACE_SECONDS = 1.0
 # No event tells when a process group is empty.
@@ -68,7 +70,7 @@ def run_gates(run: Run, manifest: Manifest) -> None:
         return
     by_digest = [str(repository.at(manifest.digest)) for repository in plan.repositories]
     environ = {
-        **run.environ,
+        **{name: value for name, value in run.environ.items() if name not in _OF_THE_BUILD},
         "RELEASETAG_VERSION": str(plan.release.version),
         "RELEASETAG_DIGEST": manifest.digest,
         "RELEASETAG_REFERENCES": "\n".join(by_digest),

@@ -1,5 +1,6 @@
 """releasetag.config.reference: what is made of the table for readers and for editors."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def test_every_setting_is_a_row_of_the_reference() -> None:
 
     assert len(rows) == len(SETTINGS)
     for setting in SETTINGS.values():
-        (row,) = (row for row in rows if f"`{setting.variable}" in row)
+        (row,) = (row for row in rows if re.search(rf"`{setting.variable}\b", row))
         assert setting.option in row
         assert setting.help in row
         assert f"`{setting.key}`" in row or not setting.key

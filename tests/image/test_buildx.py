@@ -6,6 +6,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,6 +89,71 @@ def test_buildx_builds_once_and_its_attestations_are_under_every_tag(
     again = run(*args, cwd=app.path, env=builder)
     assert again.json["build"]["reused"] is True, again
     assert run("verify", *args[1:5], cwd=app.path).returncode == 0
+
+
+@pytest.mark.parametrize("argument", ["FLAVOUR=a", "DOCKER_FLAVOUR=a"])
+def test_what_buildx_alone_can_reaches_it(
+    git_repository: GitRepository,
+    docker_28: Engine,
+    builder: dict[str, str],
+    run: Run,
+    registry: RegistryServer,
+    tmp_path: Path,
+    argument: str,
+) -> None:
+    """By `docker buildx build`, and by `bake`, which takes the second argument."""
+    (tmp_path / "named").mkdir()
+    (tmp_path / "named" / "given.txt").write_text("from the named context")
+    docker_28.request("POST", "/build/prune?all=true")
+    script = "echo limit: $(ulimit -n)"
+    step = f'COPY --from=named given.txt /\nRUN ["/bin/busybox", "sh", "-c", "{script}"]\n'
+    git_repository.write(busybox_files(step))
+    git_repository.write({"package.json": '{"description": "An app."}'})
+    git_repository.commit()
+    git_repository.tag("v1.2.3")
+    cache = f"{registry.address}/acme/app:buildcache"
+    environ = {**builder, "RELEASETAG_CACHE": "registry"}
+    if builder["RELEASETAG_BUILDER"] == "buildx:default":
+        del environ["RELEASETAG_BUILDER"]  # which the settings choose all the same
+
+    def publish(*more: str) -> Any:
+        return run(
+            "publish", "-i", f"{registry.address}/acme/app", "--network", "none", "--json",
+            "--build-context", f"named={tmp_path}/named", "--ulimit", "nofile=77:88",
+            "--provenance", "mode=max", "--sbom", "false", "--build-arg", argument,
+            "--annotation", "index,manifest:acme.note=of {version}", *more,
+            "--platform", "linux/amd64,linux/arm64",
+            cwd=git_repository.path, env=environ,
+        )  # fmt: skip
+
+    done = publish()
+
+    assert done.returncode == 0, done
+    assert done.json["build"]["builder"].startswith("buildx")
+    assert "limit: 77" in done.stderr
+    assert f"{cache}-image-linux-amd64-linux-arm64".rpartition(":")[2] in registry.tags("acme/app")
+    index = json.loads(registry.manifest("acme/app", "latest") or b"")
+    title = "org.opencontainers.image.title"
+    assert index["annotations"]["acme.note"] == "of 1.2.3"
+    assert index["annotations"][title] == "app"
+    assert index["annotations"]["org.opencontainers.image.description"] == "An app."
+    images = [each for each in index["manifests"] if each["platform"]["os"] == "linux"]
+    assert len(images) == 2
+    for image in images:
+        manifest = json.loads(registry.manifest("acme/app", image["digest"]) or b"")
+        assert manifest["annotations"]["acme.note"] == "of 1.2.3"
+    provenance = [each for each in index["manifests"] if each["platform"]["os"] == "unknown"]
+    for each in provenance:
+        statement = json.loads(registry.manifest("acme/app", each["digest"]) or b"")
+        (layer,) = statement["layers"]
+        assert "provenance" in layer["annotations"]["in-toto.io/predicate-type"]
+        assert b"buildType" in (registry.blob("acme/app", layer["digest"]) or b"")
+    # Another release takes its steps from there, on a builder that never saw them.
+    docker_28.request("POST", "/build/prune?all=true")
+    git_repository.tag("v1.2.4")
+    again = publish("--git-tag", "v1.2.4")
+    assert again.returncode == 0, again
+    assert "limit: 77" not in again.stderr
 
 
 @pytest.mark.parametrize("argument", ["FLAVOUR=a", "DOCKER_FLAVOUR=a"])

@@ -32,7 +32,7 @@ def resolve(
     tree = open_work_tree(app.path, {})
     given = {"images": ["acme/app"], "history": "local", **options}
     plan = plan_release(tree, load(given, {}, app.path, tree.root), {}, pytest.fail)
-    return resolve_inputs(tree, plan, environ or {})
+    return resolve_inputs(tree, plan, environ or {}, plan.settings.builder)
 
 
 def test_a_build_argument_without_a_value_has_the_environments_or_is_omitted(
@@ -78,3 +78,61 @@ def test_inputs_cannot_be_changed(app: GitRepository) -> None:
     inputs = resolve(app)
     with pytest.raises(dataclasses.FrozenInstanceError):
         inputs.commit_time = 0  # type: ignore[misc]
+
+
+def test_fields_are_replaced_in_what_the_user_wrote_alone(app: GitRepository) -> None:
+    inputs = resolve(
+        app,
+        {"B": "{version}"},
+        build_args=["A={git_tag} {created} {x}", "B"],
+        labels=["a.b={short_sha}"],
+        annotations=["index:a.b={version}"],
+    )
+    assert inputs.build_args["A"] == "v1.2.3 2026-01-02T03:04:05Z {x}"
+    assert inputs.build_args["B"] == "{version}"
+    assert inputs.labels["a.b"] == app.head[:7]
+    assert inputs.settings.annotations == ("index:a.b=1.2.3",)
+
+
+@pytest.mark.parametrize(
+    ("settings", "scope"),
+    [
+        ({}, "image"),
+        ({"target": "app"}, "app"),
+        ({"platforms": ["linux/arm64"]}, "image-linux-arm64"),
+        ({"target": "a b", "platforms": ["linux/386,linux/arm/v7"]}, "a-b-linux-386-linux-arm-v7"),
+    ],
+)  # fmt: skip
+def test_a_cache_has_a_scope_for_each_target_and_platform(
+    app: GitRepository, settings: dict[str, Any], scope: str
+) -> None:
+    gha = resolve(app, cache="gha", cache_from=["acme/app:old"], **settings).settings
+    assert gha.cache_from == ("acme/app:old", f"type=gha,scope={scope}")
+    assert gha.cache_to == (f"type=gha,scope={scope},mode=max",)
+    registry = resolve(app, cache="registry", **settings).settings
+    spec = f"type=registry,ref=acme/app:buildcache-{scope}"
+    assert (registry.cache_from, registry.cache_to) == ((spec,), (f"{spec},mode=max",))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "acme/app:latest",
+        "docker.io/acme/app",
+        "type=registry,ref=acme/app:1.2",
+        "mode=max,ref=acme/app:1.2.3,type=registry",
+        "type=registry,ref=acme/app:9.9.9",
+    ],
+)
+def test_a_cache_does_not_replace_an_image(app: GitRepository, spec: str) -> None:
+    with pytest.raises(UsageError, match="has a tag of the release's") as error:
+        resolve(app, cache_to=[spec])
+    assert error.value.hint == "name another tag, such as buildcache"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["acme/cache:latest", "acme/app:buildcache", "type=gha", "type=local,dest=/tmp/x", "type=s3,x"],
+)
+def test_another_cache_is_handed_on(app: GitRepository, spec: str) -> None:
+    assert resolve(app, cache_to=[spec]).settings.cache_to == (spec,)

@@ -158,8 +158,12 @@ class RegistryServer:
         manifest = json.loads(self.manifest(repository, reference) or b"{}")
         if "manifests" in manifest:
             return self.labels(repository, manifest["manifests"][0]["digest"])
-        config = self._get(f"/v2/{repository}/blobs/{manifest['config']['digest']}", repository)
+        config = self.blob(repository, manifest["config"]["digest"])
         return json.loads(config or b"{}").get("config", {}).get("Labels") or {}
+
+    def blob(self, repository: str, digest: str) -> bytes | None:
+        """A blob; None if there is no such blob."""
+        return self._get(f"/v2/{repository}/blobs/{digest}", repository)
 
     def put_image(
         self,

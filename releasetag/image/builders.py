@@ -1,0 +1,72 @@
+"""Choose between the engine and ``docker buildx``, before either is asked to build."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Collection, Mapping
+
+from releasetag.config import Settings
+from releasetag.errors import UsageError
+from releasetag.image.source import EngineReport
+
+
+def choose_program(settings: Settings, environ: Mapping[str, str], report: EngineReport) -> str:
+    """Return ``buildx`` or ``buildx:NAME``, or what the settings say of the engine's builder.
+
+    ``auto`` is buildx where a setting needs it, or where it has a builder for several platforms.
+
+    Raises:
+        UsageError: a setting needs buildx, and the settings name another builder.
+    """
+    builder, option = settings.builder, settings.needs_buildx
+    if builder.startswith("buildx"):
+        return builder
+    if option and builder != "auto":
+        raise UsageError(
+            f"--builder {builder} does not support {option}",
+            "omit one of the two, or build with --builder buildx",
+        )
+    if option:
+        report.step(f"Choosing buildx: {option} needs it")
+        return "buildx"
+    platforms = settings.platforms
+    is_free = builder == "auto" and settings.push and len(platforms) > 1
+    if is_free and (name := _builder_for(platforms, environ)):
+        report.step(f"Choosing buildx: its builder {name} is for several platforms")
+        return "buildx"
+    return builder
+
+
+def run_buildx(environ: Mapping[str, str], *words: str) -> str | None:
+    """Run a command of buildx that asks; return what it prints, None if it fails or is absent."""
+    docker = shutil.which("docker", path=environ.get("PATH"))
+    if docker is None:
+        return None
+    try:
+        done = subprocess.run(
+            [docker, "buildx", *words],
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=True,
+            timeout=20,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.decode(errors="replace")
+
+
+def _builder_for(platforms: Collection[str], environ: Mapping[str, str]) -> str:
+    """Return the name of buildx's current builder if it is for these platforms; else empty.
+
+    The driver ``docker`` is the engine, which needs no buildx. A builder that has not started lists
+    no platforms.
+    """
+    found = run_buildx(environ, "inspect") or ""
+    driver = re.search(r"^Driver:\s*(\S+)", found, re.MULTILINE)
+    name = re.search(r"^Name:\s*(\S+)", found, re.MULTILINE)
+    listed = re.findall(r"^\s*Platforms:[ \t]*(\S.*)$", found, re.MULTILINE)
+    known = {part.strip().rstrip("*") for line in listed for part in line.split(",")}
+    if driver is None or name is None or driver[1] == "docker":
+        return ""
+    return "" if known and not known.issuperset(platforms) else name[1]
