@@ -155,5 +155,5 @@ def higher_holder(mover: Mover, reference: Reference, digest: str) -> Version | 
     ):
         return seen
     higher = higher_releases(reference.tag, own, mover.history, policy)
-    known = release_by_digest(registries, repository, digest, higher[::-1], policy)
+    known = release_by_digest(registries, repository, digest, higher, policy)
     return known.version if known else None

@@ -244,7 +244,9 @@ def _target(inputs: BuildInputs, reference: Reference) -> dict[str, Any]:
 
 def _label_annotations(inputs: BuildInputs) -> list[str]:
     """Return the labels as annotations of the index: some registries show no others."""
-    if len(inputs.settings.platforms) < 2:
+    settings = inputs.settings
+    is_attested = any(not each.endswith("disabled=true") for each in _attests(settings))
+    if len(settings.platforms) < 2 and not is_attested:
         return []  # there may be no index, and buildx refuses annotations of none
     return [f"index:{key}={value}" for key, value in sorted(inputs.labels.items())]
 
@@ -354,6 +356,10 @@ def _buildx_error(text: str, log: tuple[str, ...]) -> ReleasetagError:
         return EngineError(
             f"buildx: the builder cannot be reached: {printable(text)}",
             "see `docker buildx inspect`",
+        )
+    if "index annotations not supported" in reason:
+        return UsageError(
+            message, "omit index: from --annotation, or build several platforms or an attestation"
         )
     if "not supported for the docker driver" in reason:
         return UsageError(

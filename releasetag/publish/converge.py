@@ -85,17 +85,15 @@ def converge(
     """
     put = {result.reference for result in moved if result.status == "pushed"}
     watched = [result.reference for result in moved] if put else []
-    watched += _left_behind(run, plan, manifest, {result.reference for result in moved})
+    watched += _left_behind(run, plan, manifest)
     if not watched:
         return
     for attempt in range(_ROUNDS):
         if put or attempt:
             plan = _replan(run, plan)
-        own = plan.release.version
-        higher = [each for each in plan.history if each.version > own]
-        higher += _appeared(run, plan, listed)
+        others = [*plan.history, *_appeared(run, plan, listed)]
         mover = run.mover(plan, manifest)
-        settled = settle(mover, watched, higher, gated=bool(plan.settings.gates))
+        settled = settle(mover, watched, others, gated=bool(plan.settings.gates))
         if not settled.changed:
             break
     else:
@@ -129,13 +127,13 @@ def confirm(run: Run, manifest: Manifest) -> None:
 
 
 def settle(
-    mover: Mover, references: Sequence[Reference], higher: Sequence[Release], *, gated: bool
+    mover: Mover, references: Sequence[Reference], others: Sequence[Release], *, gated: bool
 ) -> Settled:
     """Look at floating tags, and have each name the highest release that is in place.
 
     Args:
         mover: of the release whose image the tags were moved to.
-        higher: releases above that one, which may have been published meanwhile.
+        others: releases that may have been published meanwhile; those above that one count.
         gated: whether a release must have passed gates.
     """
     in_place: dict[Release, Manifest | None] = {}
@@ -143,7 +141,7 @@ def settle(
     changed = False
     for name in dict.fromkeys(reference.tag for reference in references):
         holder, skipped = mover, None
-        for release in higher_releases(name, mover.release.version, higher, mover.policy):
+        for release in higher_releases(name, mover.release.version, others, mover.policy):
             if release not in in_place:
                 in_place[release] = _manifest_in_place(mover, release)
             if (manifest := in_place[release]) is None:
@@ -163,17 +161,13 @@ def settle(
 
 def _settle_one(mover: Mover, holder: Mover, reference: Reference) -> bool:
     """Have a tag name the holder's image; return whether it had to be put."""
-    registries = mover.registries
-    if holder is mover:
-        digest = registries.settled_digest(reference, holder.manifest.digest)
-    else:
-        digest = registries.digest(reference)
-    if digest == holder.manifest.digest:
-        result = TagResult(reference, digest, "unchanged")
-    else:
-        result = move(holder, reference)
+    own = holder is mover
+    digest = holder.manifest.digest
+    if own and mover.registries.settled_digest(reference, digest) == digest:
+        return False
+    result = move(holder, reference)
     is_changed = result.status == "pushed"
-    if holder is not mover:
+    if not own:
         reason = f"{holder.release.version} was published meanwhile, which is higher"
         result = replace(result, status="kept", reason=reason)
     if result.status != "unchanged":
@@ -212,9 +206,7 @@ def warn_or_raise_unsure(
         warn(text)
 
 
-def _left_behind(
-    run: Run, plan: Plan, manifest: Manifest, moved: Collection[Reference]
-) -> list[Reference]:
+def _left_behind(run: Run, plan: Plan, manifest: Manifest) -> list[Reference]:
     """Find tags that another release is to hold, and that name this release's image.
 
     Tags that were to be moved, and that a release took which appeared meanwhile, are reported.
@@ -224,8 +216,6 @@ def _left_behind(
     others = run.references([name for name in run.floating_names if name in held_by])
     found = []
     for reference, digest in run.each(run.registries.digest, others):
-        if reference in moved:
-            continue
         if reference.tag in planned:
             reason = f"{held_by[reference.tag]} appeared meanwhile, which is higher"
             run.report.published(TagResult(reference, digest or "", "kept", reason))
@@ -243,9 +233,9 @@ def _replan(run: Run, plan: Plan) -> Plan:
 
 
 def _appeared(run: Run, plan: Plan, listed: Listed) -> list[Release]:
-    """Find higher releases whose exact tag has appeared in a repository since this run began."""
+    """Find releases whose exact tag has appeared in a repository since this run began."""
     own = {reference.tag for reference in run.exact_references}
-    found: dict[Release, None] = {}
+    found = []
     for repository, before in listed.items():
         after = run.registries.tags(repository)
         # A list without the tag that this run has put is not whole.
@@ -256,26 +246,22 @@ def _appeared(run: Run, plan: Plan, listed: Listed) -> list[Release]:
             )
         elif before is not None:
             for name in set(after) - before - own:
-                if release := _higher_release(run, plan, repository.tagged(name)):
-                    found[release] = None
-    return list(found)
+                if release := _unknown_release(run, plan, repository.tagged(name)):
+                    found.append(release)
+    return found
 
 
-def _higher_release(run: Run, plan: Plan, reference: Reference) -> Release | None:
-    """Return the release that an exact tag names, if it is higher and git does not know it."""
+def _unknown_release(run: Run, plan: Plan, reference: Reference) -> Release | None:
+    """Return the release that an exact tag names, if it counts and git does not know it."""
     policy = run.policy
     if not policy.is_exact(reference.tag):
         return None
-    try:
-        image = inspect_image(run.registries, reference)
-    except PushError:
-        return None
+    image = inspect_image(run.registries, reference)
     if image is None or image.version is None:
         return None
     version, revision = image.version, image.revision
     is_known = any(release.version == version for release in plan.history)
-    is_higher = version > plan.release.version and policy.counts(version)
-    if is_known or not is_higher:
+    if is_known or not policy.counts(version):
         return None
     for git_tag in policy.git_tags(version):
         if reference.tag in policy.exact_tags(version, revision, git_tag):

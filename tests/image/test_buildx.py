@@ -220,6 +220,7 @@ def test_the_engine_uses_a_registry_cache_that_buildx_exported(
         (("--builder", "buildx:nope"), 2, 'no builder "nope"'),
         (("--builder", "buildx:nope", "--build-arg", "DOCKER_A=b"), 2, 'no builder "nope"'),
         (("--builder", "buildx", "--no-push"), 2, "for the registry"),
+        (("--provenance", "false", "--annotation", "index:a.b=c"), 2, "annotations not supported"),
     ],
 )
 def test_what_buildx_does_not_support_is_a_usage_error(

@@ -5,6 +5,7 @@ come in any order that a test wants. The real ones are in the tests beside.
 """
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -19,12 +20,13 @@ from releasetag.errors import GateError, ReleasetagError
 from releasetag.history import GitTags
 from releasetag.image import MadeImage, Preflight
 from releasetag.plan import Plan, plan_for
-from releasetag.publish.run import Run
+from releasetag.publish.run import Provenance, Run
 from releasetag.publish.steps import publish
 from releasetag.published import PublishedImage
 from releasetag.reference import Reference, Repository
 from releasetag.registry import Registries
 from releasetag.report.record import Record
+from releasetag.tagging import TagResult
 from releasetag.template import parse_template
 from releasetag.version import parse_version
 from tests.support.promises import REVISION, VERSION
@@ -46,26 +48,35 @@ def digest_of(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def image_manifest(config: bytes) -> bytes:
+def image_manifest(config: bytes, annotations: Mapping[str, str] | None = None) -> bytes:
     """The manifest of an image that has a configuration and no layer."""
     descriptor = {"mediaType": _CONFIG, "digest": digest_of(config), "size": len(config)}
     manifest = {"schemaVersion": 2, "mediaType": IMAGE_MANIFEST, "config": descriptor, "layers": []}
-    return json.dumps(manifest).encode()
+    return json.dumps({**manifest, "annotations": {**(annotations or {})}}).encode()
 
 
 @dataclass
 class FakeRegistry:
-    """One repository of a registry: what OCI Distribution 1.1 says of it, and no more."""
+    """One repository of a registry: what OCI Distribution 1.1 says of it, and no more.
+
+    Attributes:
+        refuse: the status that a request is answered with, by method and path behind the
+            repository (``manifests/latest``); 0: as a registry does.
+    """
 
     content: dict[str, bytes] = field(default_factory=dict)
     manifests: set[str] = field(default_factory=set)
     tags: dict[str, str] = field(default_factory=dict)
     media_types: dict[str, str] = field(default_factory=dict)
     lists_tags: bool = True
+    refuse: Callable[[str, str], int] = lambda *_: 0
 
     def answer(self, method: str, url: httpx.URL, body: bytes) -> httpx.Response:
         """What a registry answers."""
-        kind, _, name = url.path.removeprefix(f"/v2/{PATH}/").partition("/")
+        path = url.path.removeprefix(f"/v2/{PATH}/")
+        if status := self.refuse(method, path):
+            return httpx.Response(status)
+        kind, _, name = path.partition("/")
         if kind == "tags" and not self.lists_tags:
             return httpx.Response(405)
         if kind == "tags":
@@ -87,12 +98,18 @@ class FakeRegistry:
         headers = {"Docker-Content-Digest": digest, "Content-Type": media_type}
         return httpx.Response(200, headers=headers, stream=httpx.ByteStream(self.content[digest]))
 
-    def put_image(self, comment: str, version: str) -> str:
+    def put_image(
+        self,
+        comment: str,
+        version: str,
+        labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+    ) -> str:
         """Put an image of a version, by nobody's run; its digest."""
-        config = {"config": {"Labels": {}}, "history": [{"comment": f"{version} {comment}"}]}
-        content = json.dumps(config).encode()
+        config = {"config": {"Labels": {**(labels or {})}}}
+        content = json.dumps({**config, "history": [{"comment": f"{version} {comment}"}]}).encode()
         self.content[digest_of(content)] = content
-        return self._put_manifest(image_manifest(content), IMAGE_MANIFEST)
+        return self._put_manifest(image_manifest(content, annotations), IMAGE_MANIFEST)
 
     def put_index(self, tag: str, children: list[str]) -> None:
         """Put an index of manifests under a tag."""
@@ -110,7 +127,12 @@ class FakeRegistry:
 
     def delete_config(self, digest: str) -> None:
         """Delete an image's configuration, as a garbage collector may."""
-        del self.content[json.loads(self.content[digest])["config"]["digest"]]
+        del self.content[self.config(digest)]
+
+    def config(self, digest: str) -> str:
+        """The digest of an image's configuration."""
+        found: str = json.loads(self.content[digest])["config"]["digest"]
+        return found
 
     def _put_manifest(self, content: bytes, media_type: str) -> str:
         self.content[digest_of(content)] = content
@@ -120,8 +142,7 @@ class FakeRegistry:
 
     def version(self, digest: str) -> str:
         """The version that an image was built for, whatever it says."""
-        config = json.loads(self.content[digest])["config"]["digest"]
-        comment: str = json.loads(self.content[config])["history"][0]["comment"]
+        comment: str = json.loads(self.content[self.config(digest)])["history"][0]["comment"]
         return comment.partition(" ")[0]
 
 
@@ -186,7 +207,11 @@ class World:
 
 
 class FakeSource:
-    """An engine that builds and pushes in memory; see ImageSource."""
+    """An engine that builds and pushes in memory; see ImageSource.
+
+    Attributes:
+        tagged: the references that were tagged in the engine, with the image ID.
+    """
 
     def __init__(self, world: World, plan: Plan, network: httpx.BaseTransport, build: str) -> None:
         release = plan.release
@@ -196,6 +221,7 @@ class FakeSource:
         config = {"config": {"Labels": labels if world.labelled else {}}}
         self._config = json.dumps({**config, "history": [{"comment": comment}]}).encode()
         self._world, self._plan, self._network = world, plan, network
+        self.tagged: list[tuple[str, str]] = []
 
     def is_release(self, _preflight: Preflight, image: PublishedImage) -> bool:
         if self._world.labelled:
@@ -205,7 +231,10 @@ class FakeSource:
     def make(self, _preflight: Preflight) -> MadeImage:
         return MadeImage(digest_of(self._config))
 
-    def tag(self, preflight: Preflight, image_id: str, reference: Reference) -> None: ...
+    def require_ready(self, preflight: Preflight) -> None: ...
+
+    def tag(self, _preflight: Preflight, image_id: str, reference: Reference) -> None:
+        self.tagged.append((image_id, str(reference)))
 
     def push(self, _preflight: Preflight, _made: MadeImage, reference: Reference) -> str:
         content = image_manifest(self._config)
@@ -220,21 +249,74 @@ class FakeSource:
 
 @dataclass(frozen=True)
 class Direct(httpx.BaseTransport):
-    """The way to the world's registries, without a stop."""
+    """The way to the world's registries, without a stop.
+
+    Attributes:
+        requests: done so far: ``PUT one.test manifests/latest``.
+    """
 
     world: World
+    requests: list[str] = field(default_factory=list)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request at once."""
+        path = request.url.path.removeprefix(f"/v2/{PATH}/")
+        self.requests.append(f"{request.method} {request.url.host} {path}")
         return self.world.send(request)
 
 
-class _Record(Record):
-    """A record that hands warnings on."""
+@dataclass
+class FullRecord(Record):
+    """A record of everything in the order in which it was reported."""
 
-    def __init__(self, warn: Callable[[str], None]) -> None:
-        super().__init__()
-        self.warn = warn  # type: ignore[assignment,method-assign]
+    steps: list[str] = field(default_factory=list)
+    builds: list[Provenance] = field(default_factory=list)
+    outcomes: list[TagResult] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def step(self, text: str, *, prints: bool = False) -> None:
+        self.steps.append(text)
+
+    def made(self, build: Provenance) -> None:
+        super().made(build)
+        self.builds.append(build)
+
+    def published(self, item: TagResult) -> None:
+        super().published(item)
+        self.outcomes.append(item)
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def open_registries(transport: httpx.BaseTransport) -> Registries:
+    """The client of the world's registries; it waits for nothing."""
+    return Registries(lambda _: None, {}, sleep=lambda _: None, transport=transport)
+
+
+def make_run(
+    world: World,
+    plan: Plan,
+    transport: httpx.BaseTransport,
+    record: FullRecord,
+    *,
+    source: type[FakeSource] = FakeSource,
+    build: str = "build",
+    run_gate: Callable[[Sequence[str], Mapping[str, str]], None] = lambda *_: None,
+) -> Run:
+    """One publish, whose clock goes on by a second whenever it is looked at."""
+    return Run(
+        plan,
+        source(world, plan, transport, build),  # type: ignore[arg-type] # a fake
+        Preflight("fake"),
+        [["true"]] if world.gated else [],
+        open_registries(transport),
+        record,
+        reread_git_tags=lambda: world.git_tags,
+        run_gate=run_gate,
+        environ={"PATH": os.defpath},
+        clock=itertools.count().__next__,
+    )
 
 
 class Runner(httpx.BaseTransport):
@@ -245,14 +327,12 @@ class Runner(httpx.BaseTransport):
 
     Attributes:
         error: what the publish ended with, if it failed.
-        warnings: what a person was warned of.
         requests: done so far.
         request: the one that it stands before: `PUT one.test /v2/acme/app/manifests/latest`.
     """
 
     def __init__(self, world: World, git_tag: str, build: str) -> None:
-        self.warnings: list[str] = []
-        self.record = _Record(self.warnings.append)
+        self.record = FullRecord()
         self.error: BaseException | None = None
         self.requests: list[str] = []
         self.request = ""
@@ -266,6 +346,11 @@ class Runner(httpx.BaseTransport):
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         self._wait()
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person was warned of."""
+        return self.record.warnings
 
     @property
     def puts(self) -> int:
@@ -320,20 +405,8 @@ class Runner(httpx.BaseTransport):
             raise self.error
 
     def _run(self) -> None:
-        world = self._world
-        source = FakeSource(world, self._plan, self, self._build)
-        registries = Registries(lambda _: None, {}, sleep=lambda _: None, transport=self)
-        run = Run(
-            self._plan,
-            source,  # type: ignore[arg-type] # a fake
-            preflight=Preflight("fake"),
-            gates=[["true"]] if world.gated else [],
-            registries=registries,
-            report=self.record,
-            reread_git_tags=lambda: world.git_tags,
-            run_gate=self._gate,
-            environ={"PATH": os.defpath},
-            clock=lambda: 0.0,
+        run = make_run(
+            self._world, self._plan, self, self.record, build=self._build, run_gate=self._gate
         )
         try:
             publish(run)

@@ -1,0 +1,179 @@
+"""What an image says of itself, and what it proves. The registry is a fake in memory."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from releasetag.errors import AuthError
+from releasetag.policy import TagPolicy
+from releasetag.published import (
+    PublishedImage,
+    inspect_image,
+    proven_version,
+    release_by_digest,
+)
+from releasetag.reference import Repository
+from releasetag.template import parse_template
+from releasetag.version import Release, parse_version
+from tests.support.promises import REVISION, VERSION
+from tests.support.world import HOSTS, PATH, Direct, FakeRegistry, World, open_registries
+
+ONE = HOSTS[0]
+APP = Repository(ONE, PATH)
+POLICY = TagPolicy((parse_template("{version}"), parse_template("latest")))
+A, B = "a" * 40, "b" * 40
+
+
+@pytest.fixture
+def registry() -> FakeRegistry:
+    return FakeRegistry()
+
+
+def inspect(
+    registry: FakeRegistry, tag: str = "latest", *, denied_is_absent: bool = False
+) -> PublishedImage | None:
+    with open_registries(Direct(World({ONE: registry}))) as registries:
+        return inspect_image(registries, APP.tagged(tag), denied_is_absent=denied_is_absent)
+
+
+def release(version: str, revision: str = A) -> Release:
+    parsed = parse_version(version)
+    assert parsed is not None
+    return Release(f"v{version}", parsed, revision)
+
+
+@pytest.mark.parametrize(
+    ("labels", "annotations", "version", "text", "revision"),
+    [
+        ({}, {}, None, "", ""),
+        ({VERSION: "1.2.3", REVISION: A}, {}, "1.2.3", "1.2.3", A),
+        ({VERSION: "1.0.0", REVISION: A}, {VERSION: "1.2.3"}, "1.2.3", "1.2.3", A),
+        ({VERSION: "1.0.0", REVISION: A}, {REVISION: B}, "1.0.0", "1.0.0", B),
+        # docker/metadata-action writes the git tag.
+        ({VERSION: "v1.2.3"}, {}, "1.2.3", "v1.2.3", ""),
+        ({VERSION: "V1.2.3"}, {}, None, "V1.2.3", ""),
+        ({VERSION: "main"}, {}, None, "main", ""),
+        ({VERSION: "1.2.3\n"}, {}, None, "1.2.3", ""),
+        ({VERSION: "x" * 100}, {}, None, "x" * 100, ""),
+        ({VERSION: "x" * 101}, {}, None, "x" * 99 + "…", ""),
+    ],
+)
+def test_an_image_says_its_version_and_revision(
+    registry: FakeRegistry,
+    labels: Mapping[str, str],
+    annotations: Mapping[str, str],
+    version: str | None,
+    text: str,
+    revision: str,
+) -> None:
+    digest = registry.tags["latest"] = registry.put_image("", "1.2.3", labels, annotations)
+
+    config = registry.config(digest)
+    assert inspect(registry) == PublishedImage(
+        digest,
+        (version and parse_version(version)) or None,
+        revision,
+        text,
+        frozenset({digest, config}),
+        config,
+    )
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_an_index_says_what_its_first_whole_image_says(registry: FakeRegistry, gone: bool) -> None:
+    labels = {VERSION: "1.2.3", REVISION: A}
+    amd64, arm64 = (registry.put_image(name, "1.2.3", labels) for name in ("amd64", "arm64"))
+    registry.put_index("latest", [amd64, arm64])
+    index = registry.tags["latest"]
+    config = registry.config(arm64 if gone else amd64)
+    missing = ""
+    if gone:
+        registry.manifests.remove(amd64)
+        missing = f"cannot read {APP.at(amd64)}: {ONE} does not have it"
+
+    assert inspect(registry) == PublishedImage(
+        index,
+        parse_version("1.2.3"),
+        A,
+        "1.2.3",
+        frozenset({index, amd64, arm64, config}),
+        config,
+        missing=missing,
+    )
+
+
+def test_what_cannot_be_used_has_a_digest_and_a_problem(registry: FakeRegistry) -> None:
+    registry.put_schema_1("latest")
+    digest = registry.tags["latest"]
+    kind = "application/vnd.docker.distribution.manifest.v1+prettyjws"
+
+    assert inspect(registry) == PublishedImage(
+        digest, problem=f"{APP.tagged('latest')} is neither an image nor an index, but {kind!r}"
+    )
+
+
+def test_what_cannot_be_used_and_is_deleted_meanwhile_is_not_there(registry: FakeRegistry) -> None:
+    registry.put_schema_1("latest")
+    registry.refuse = lambda method, _: 404 if method == "HEAD" else 0
+
+    assert inspect(registry) is None
+
+
+def test_a_repository_that_may_not_be_read_is_absent_if_the_push_decides(
+    registry: FakeRegistry,
+) -> None:
+    registry.refuse = lambda *_: 403
+
+    assert inspect(registry, denied_is_absent=True) is None
+    with pytest.raises(AuthError):
+        inspect(registry)
+
+
+@pytest.mark.parametrize(
+    ("says", "exact", "history", "proven"),
+    [
+        (("1.2.3", A), "it", [], "1.2.3"),
+        (("1.2.3", A), "another", [("1.2.3", A)], None),
+        (("1.2.3", A), "", [("1.2.2", B), ("1.2.3", A)], "1.2.3"),
+        (("1.2.3", A), "", [("1.2.3", B)], None),
+        (("1.2.3", A), "", [("1.2.2", A)], None),
+        (("", ""), "it", [("1.2.3", A)], None),
+    ],
+)
+def test_a_floating_tag_proves_the_version_that_its_exact_tag_or_the_history_has(
+    registry: FakeRegistry,
+    says: tuple[str, str],
+    exact: str,
+    history: list[tuple[str, str]],
+    proven: str | None,
+) -> None:
+    labels = {VERSION: says[0], REVISION: says[1]}
+    registry.tags["latest"] = registry.put_image("", "1.2.3", labels)
+    if exact:
+        digest = registry.put_image("another", "1.2.3", labels)
+        registry.tags["1.2.3"] = registry.tags["latest"] if exact == "it" else digest
+
+    with open_registries(Direct(World({ONE: registry}))) as registries:
+        image = inspect_image(registries, APP.tagged("latest"))
+        assert image is not None
+        found = proven_version(registries, APP, image, POLICY, [release(*each) for each in history])
+
+    assert (found and str(found)) == proven
+
+
+def test_an_image_without_labels_is_known_by_the_first_exact_tag_that_names_it(
+    registry: FakeRegistry,
+) -> None:
+    old, new = (registry.put_image("", version, {}) for version in ("1.2.2", "1.2.3"))
+    registry.tags |= {"1.2.2": old, "1.2.3": new, "1.2.4": new}
+    versions = [release(version) for version in ("1.2.1", "1.2.2", "1.2.3", "1.2.4")]
+
+    with open_registries(Direct(World({ONE: registry}))) as registries:
+        for digest, order, version in [
+            (old, 1, "1.2.2"),
+            (new, 1, "1.2.3"),
+            (new, -1, "1.2.4"),
+            ("sha256:" + "0" * 64, 1, None),
+        ]:
+            found = release_by_digest(registries, APP, digest, versions[::order], POLICY)
+            assert found == (version and release(version))

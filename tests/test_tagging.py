@@ -1,0 +1,194 @@
+"""Exact tags are not replaced, floating tags do not go down. The registries are fakes in memory."""
+
+import pytest
+
+from releasetag.errors import AuthError, ConflictError
+from releasetag.reference import Repository
+from releasetag.registry import Registries
+from releasetag.tagging import Mover, TagResult, higher_holder, move, put
+from releasetag.version import Release, parse_version
+from tests.support.promises import REVISION, VERSION
+from tests.support.world import HOSTS, PATH, Direct, FakeRegistry, World, open_registries
+
+ONE, TWO = (Repository(host, PATH) for host in HOSTS)
+LATEST = ONE.tagged("latest")
+A, B = "a" * 40, "b" * 40
+
+
+class Movement:
+    """The move of floating tags to 1.2.3, whose image is in both registries."""
+
+    def __init__(self) -> None:
+        self.world = World(templates=("{version}", "{major}.{minor}", "latest"))
+        for registry in self.world.registries.values():
+            self.own = registry.put_image("", "1.2.3", {VERSION: "1.2.3", REVISION: A})
+            registry.tags["1.2.3"] = self.own
+        self.network = Direct(self.world)
+        self.history = [release("1.2.3")]
+        self.reported: list[TagResult] = []
+        self.warnings: list[str] = []
+
+    @property
+    def first(self) -> FakeRegistry:
+        return self.world.registries[HOSTS[0]]
+
+    @property
+    def registries(self) -> Registries:
+        return open_registries(self.network)
+
+    def mover(self) -> Mover:
+        manifest = self.registries.manifest(ONE.tagged("1.2.3"))
+        assert manifest is not None
+        return Mover(
+            self.registries,
+            (ONE, TWO),
+            self.world.settings.policy,
+            release("1.2.3"),
+            manifest,
+            self.history,
+            self.reported.append,
+            self.warnings.append,
+            1,
+        )
+
+    def puts(self) -> list[str]:
+        return [each for each in self.network.requests if each.startswith("PUT")]
+
+
+@pytest.fixture
+def moving() -> Movement:
+    return Movement()
+
+
+def release(version: str, revision: str = A) -> Release:
+    parsed = parse_version(version)
+    assert parsed is not None
+    return Release(f"v{version}", parsed, revision)
+
+
+@pytest.mark.parametrize("replace", [False, True])
+@pytest.mark.parametrize("now", ["", "own", "another"])
+def test_a_tag_that_names_another_image_is_put_only_where_it_may_be_replaced(
+    moving: Movement, now: str, replace: bool
+) -> None:
+    another = moving.first.put_image("another", "1.2.3")
+    if now:
+        moving.first.tags["1.2.3"] = moving.own if now == "own" else another
+    else:
+        del moving.first.tags["1.2.3"]
+    exact = ONE.tagged("1.2.3")
+    manifest = moving.registries.manifest(ONE.at(moving.own))
+    assert manifest is not None
+
+    if now == "another" and not replace:
+        with pytest.raises(ConflictError) as error:
+            put(moving.registries, exact, manifest, replace=replace)
+        assert (str(error.value), error.value.hint) == (
+            f"{exact} was published meanwhile as {another}, and this is {moving.own}",
+            "see who publishes the same version, or replace it with --overwrite",
+        )
+        assert moving.first.tags["1.2.3"] == another
+    else:
+        status = "unchanged" if now == "own" else "pushed"
+        assert put(moving.registries, exact, manifest, replace=replace) == TagResult(
+            exact,
+            moving.own,
+            status,  # type: ignore[arg-type] # a literal
+        )
+        assert moving.first.tags["1.2.3"] == moving.own
+        assert len(moving.puts()) == (0 if now == "own" else 1)
+
+
+def test_floating_tags_move_one_after_the_other_in_all_repositories(moving: Movement) -> None:
+    higher = moving.first.put_image("", "1.3.0", {VERSION: "1.3.0"})
+    moving.first.tags |= {"latest": higher, "1.3.0": higher}
+    moving.world.registries[HOSTS[1]].tags["1.2"] = moving.own
+
+    results = moving.mover().move_all(["1.2", "latest"])
+
+    assert results == [
+        TagResult(ONE.tagged("1.2"), moving.own, "pushed"),
+        TagResult(TWO.tagged("1.2"), moving.own, "unchanged"),
+        TagResult(LATEST, higher, "kept", "names 1.3.0, which is higher and published"),
+        TagResult(TWO.tagged("latest"), moving.own, "pushed"),
+    ]
+    assert moving.reported == results
+    assert moving.puts() == ["PUT one.test manifests/1.2", "PUT two.test manifests/latest"]
+    assert moving.first.tags["latest"] == higher
+    assert moving.warnings == []
+
+
+def test_a_refusal_is_reported_and_ends_the_move(moving: Movement) -> None:
+    moving.first.refuse = lambda method, _: 403 if method == "PUT" else 0
+
+    with pytest.raises(AuthError) as error:
+        moving.mover().move_all(["1.2", "latest"])
+
+    assert moving.reported == [
+        TagResult(ONE.tagged("1.2"), "", "failed", error=str(error.value)),
+        TagResult(TWO.tagged("1.2"), moving.own, "pushed"),
+    ]
+
+
+# The tag, the version and revision that its image says, and the exact tags that name that image.
+WITNESSES = [
+    # It says a higher version, and is it.
+    ("latest", ("1.3.0", B), ["1.3.0"], "1.3.0"),
+    ("1.2", ("1.2.4", B), ["1.2.4"], "1.2.4"),
+    ("latest", ("1.3.0-rc.1", B), ["1.3.0-rc.1"], None),  # latest is not for prereleases
+    ("1.2", ("1.3.0", B), ["1.3.0"], None),  # nor is 1.2 for 1.3.0
+    ("latest", ("1.3.0", B), [], None),
+    ("latest", ("1.4.0", B), [], "1.4.0"),  # its exact tag is gone, and the history has it
+    ("latest", ("1.4.0", A), [], None),
+    ("latest", ("1.9.0", B), ["1.9.0"], None),  # yanked
+    ("latest", ("1.2.2", B), ["1.2.2"], None),
+    ("latest", ("1.2.3", A), ["1.2.3"], None),  # another build of the same version
+    # It says nothing, or what its base image says.
+    ("latest", ("", ""), ["1.5.0"], "1.5.0"),
+    ("latest", ("", ""), ["1.4.0"], "1.4.0"),
+    ("latest", ("", ""), ["1.4.0", "1.5.0", "1.6.0"], "1.6.0"),
+    ("latest", ("0.1.0", ""), ["1.5.0"], "1.5.0"),
+    ("latest", ("", ""), ["1.2.3"], None),
+    ("latest", ("", ""), ["1.9.0"], None),
+    ("latest", ("", ""), ["1.7.0"], None),  # not in the history
+    ("1.2", ("", ""), ["1.5.0"], None),
+]
+
+
+@pytest.mark.parametrize(("tag", "says", "exact", "holder"), WITNESSES)
+def test_a_tag_is_held_by_the_higher_version_that_its_image_proves_to_be(
+    moving: Movement, tag: str, says: tuple[str, str], exact: list[str], holder: str | None
+) -> None:
+    moving.world.ignore.add("1.9.0")
+    known = ("1.2.3", "1.4.0", "1.5.0", "1.6.0")
+    moving.history = [release(version, B) for version in known]
+    mover = moving.mover()
+    held = moving.first.put_image("held", "?", {VERSION: says[0], REVISION: says[1]})
+    for version in {"1.5.0", "1.6.0"} - {*exact}:
+        moving.first.tags[version] = moving.first.put_image("", version)
+    moving.first.tags |= dict.fromkeys([tag, *exact], held)
+
+    found = higher_holder(mover, ONE.tagged(tag), held)
+
+    assert (found and str(found)) == holder
+    expected = (
+        TagResult(ONE.tagged(tag), held, "kept", f"names {holder}, which is higher and published")
+        if holder
+        else TagResult(ONE.tagged(tag), moving.own, "pushed")
+    )
+    assert move(mover, ONE.tagged(tag)) == expected
+    assert moving.warnings == []
+
+
+def test_what_cannot_be_used_holds_no_tag_and_is_warned_of(moving: Movement) -> None:
+    held = moving.first.put_image("", "1.3.0", {VERSION: "1.3.0"})
+    moving.first.tags |= dict.fromkeys(("latest", "1.3.0"), held)
+    moving.first.delete_config(held)
+    gone = "sha256:" + "0" * 64
+
+    assert higher_holder(moving.mover(), LATEST, held) is None
+    assert higher_holder(moving.mover(), LATEST, gone) is None
+
+    unusable = f"{LATEST} names an image that cannot be used, and is replaced: "
+    problem = f"cannot read the configuration of {ONE.at(held)}: {ONE.registry} answered 404"
+    assert moving.warnings == [f"{unusable}{problem} (Not Found)", f"{unusable}it is gone"]
