@@ -6,6 +6,9 @@ VENV := .venv
 JOBS ?= 2
 BIN := $(VENV)/bin
 
+# Images of Python set it: every worker would compile every test again, in 7 s.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help dev demo test-fast test test-slow test-engines lint format lock bench mutants clean
 
@@ -23,8 +26,8 @@ test-fast: $(VENV)/made ## Run the tests that need neither engine nor registry
 test: $(VENV)/made ## Run the tests on the engine that is there, or else on a private one
 	$(BIN)/pytest -n $(JOBS) -m "not engines and not slow"
 
-test-slow: $(VENV)/made ## Run the sweeps over crash points, interleavings and faults
-	$(BIN)/pytest -n $(JOBS) -m "not engines and slow"
+test-slow: $(VENV)/made ## Run the sweeps over crash points, interleavings and faults, and all examples
+	$(BIN)/pytest -n $(JOBS) -m "not engines and (slow or hypothesis)" --hypothesis-profile=thorough
 
 test-engines: $(VENV)/made ## Run the rest of the tests: Docker 28 and Podman, as root; makes 700 MB of cache
 	scripts/install-system-packages --engines

@@ -19,16 +19,19 @@ from tests.support.engine import (
     find_engine,
     start_engine,
 )
+from tests.support.examples import QUICK
 from tests.support.fault import Decide, FaultProxy, never
 from tests.support.git import GitRepository
 from tests.support.image import scratch_files
 from tests.support.registry import RegistryServer
 from tests.support.run import Finished, run_cli
 
-# A slow machine is no failure; and what CI finds, it finds again.
-settings.register_profile("default", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True)
-settings.load_profile("ci" if os.environ.get("CI") else "default")
+# A slow machine is no failure; and what CI finds, it finds again. `make test-slow` is thorough.
+for _name, _count in (("quick", QUICK), ("thorough", 100)):
+    settings.register_profile(
+        _name, deadline=None, max_examples=_count, derandomize=bool(os.environ.get("CI"))
+    )
+settings.load_profile("quick")
 
 
 # With nohup, what the tests start would ignore SIGHUP, too.
@@ -175,13 +178,20 @@ def git_repository(tmp_path: Path) -> GitRepository:
     return GitRepository(tmp_path / "repository")
 
 
+@pytest.fixture(scope="session")
+def _app(tmp_path_factory: pytest.TempPathFactory) -> GitRepository:
+    """What every test with `app` has a copy of."""
+    template = GitRepository(tmp_path_factory.mktemp("app") / "repository")
+    template.write(scratch_files())
+    template.commit()
+    template.tag("v1.2.3")
+    return template
+
+
 @pytest.fixture
-def app(git_repository: GitRepository) -> GitRepository:
+def app(_app: GitRepository, tmp_path: Path) -> GitRepository:
     """A repository with a Dockerfile that needs no platform, released as v1.2.3."""
-    git_repository.write(scratch_files())
-    git_repository.commit()
-    git_repository.tag("v1.2.3")
-    return git_repository
+    return _app.copy(tmp_path / "repository")
 
 
 @pytest.fixture
@@ -204,8 +214,8 @@ def run(engine: Engine, home: Path) -> Run:
     return run
 
 
-_REAL = {"engine", "any_engine", "docker_28", "private_engine", "start_registry", "run"}
-"""Fixtures that start something real."""
+_REAL = {"engine", "any_engine", "docker_28", "private_engine", "start_registry", "run", "wheels"}
+"""Fixtures that start something real, or ask the package index."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marker

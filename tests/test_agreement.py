@@ -16,6 +16,7 @@ from releasetag.registry import Registries
 from releasetag.verify import verify_repositories
 from releasetag.version import Release
 from tests import oracle
+from tests.support.examples import examples
 from tests.support.world import Direct, FakeRegistry, Runner, World
 
 TEMPLATES = ("{version}", "{major}.{minor}", "{major}{minor}", "latest", "{channel}")
@@ -267,4 +268,4 @@ class Agreement(RuleBasedStateMachine):
 
 
 TestAgreement = Agreement.TestCase
-TestAgreement.settings = settings(max_examples=200, stateful_step_count=30)
+TestAgreement.settings = settings(max_examples=examples(200), stateful_step_count=30)

@@ -35,13 +35,20 @@ def write_script(path: Path, text: str) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> GitRepository:
+    """What every test has a copy of."""
+    template = GitRepository(tmp_path_factory.mktemp("template") / "repository")
+    template.write({"file": "text"})
+    template.commit("first")
+    template.tag("v1.0.0")
+    return template
+
+
 @pytest.fixture
-def repository(git_repository: GitRepository) -> GitRepository:
+def repository(template: GitRepository, tmp_path: Path) -> GitRepository:
     """A repository with one commit, tagged v1.0.0."""
-    git_repository.write({"file": "text"})
-    git_repository.commit("first")
-    git_repository.tag("v1.0.0")
-    return git_repository
+    return template.copy(tmp_path / "repository")
 
 
 # The work tree ------------------------------------------------------------------------------------

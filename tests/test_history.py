@@ -25,12 +25,19 @@ def reread(repository: GitRepository, tags: GitTags) -> GitTags:
     return reread_git_tags(open_work_tree(repository.path, {}), tags)
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> GitRepository:
+    """What every test has a copy of."""
+    template = GitRepository(tmp_path_factory.mktemp("template") / "repository")
+    template.commit("first")
+    template.tag("v1.0.0")
+    return template
+
+
 @pytest.fixture
-def repository(git_repository: GitRepository) -> GitRepository:
+def repository(template: GitRepository, tmp_path: Path) -> GitRepository:
     """A repository with one commit, tagged v1.0.0."""
-    git_repository.commit("first")
-    git_repository.tag("v1.0.0")
-    return git_repository
+    return template.copy(tmp_path / "repository")
 
 
 # Releases -----------------------------------------------------------------------------------------

@@ -35,13 +35,20 @@ def actions(planned: Plan) -> dict[str, str]:
     return {tag.name: tag.action for tag in planned.tags}
 
 
-@pytest.fixture
-def repository(git_repository: GitRepository) -> GitRepository:
-    """Commits tagged v1.0.0, v1.1.0 and v2.0.0, the last of them at HEAD."""
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> GitRepository:
+    """What every test has a copy of."""
+    template = GitRepository(tmp_path_factory.mktemp("template") / "repository")
     for name in ("v1.0.0", "v1.1.0", "v2.0.0"):
-        git_repository.commit(name)
-        git_repository.tag(name)
-    return git_repository
+        template.commit(name)
+        template.tag(name)
+    return template
+
+
+@pytest.fixture
+def repository(template: GitRepository, tmp_path: Path) -> GitRepository:
+    """Commits tagged v1.0.0, v1.1.0 and v2.0.0, the last of them at HEAD."""
+    return template.copy(tmp_path / "repository")
 
 
 def test_a_plan_holds_the_release_and_what_becomes_of_every_tag(repository: GitRepository) -> None:

@@ -16,6 +16,7 @@ from releasetag.errors import ConflictError, GateError
 from releasetag.fanout import floating_holders
 from releasetag.registry import Registries
 from releasetag.verify import verify_repositories
+from tests.support.examples import examples
 from tests.support.world import EXACT, HOSTS, Direct, FakeRegistry, Runner, World
 
 # What every version is called in floating tags, in its order. The rule itself has its own tests.
@@ -227,7 +228,7 @@ class Publishing(RuleBasedStateMachine):
 
 
 TestPublishing = Publishing.TestCase
-TestPublishing.settings = settings(max_examples=30, stateful_step_count=12)
+TestPublishing.settings = settings(max_examples=examples(30), stateful_step_count=12)
 
 
 # Runs alone, of which none may end with a tag that is low ----------------------------------------
@@ -404,7 +405,7 @@ def test_a_run_that_dies_at_a_put_leaves_nothing_that_the_next_does_not_mend(
 turns_of_three = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 40)), max_size=14)
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(kind=st.sampled_from(KINDS), turns=turns_of_three, order=st.permutations([0, 1, 2]))
 def test_three_runs_may_take_turns_as_they_like(
     kind: tuple[Shape, bool, bool], turns: list[tuple[int, int]], order: list[int]

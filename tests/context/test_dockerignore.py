@@ -23,6 +23,7 @@ from releasetag.context.dockerignore import parse_rules
 from releasetag.context.tree import open_context
 from releasetag.errors import UsageError
 from tests.support.context import files_in, make_tree
+from tests.support.examples import examples
 
 
 @pytest.mark.parametrize(
@@ -174,7 +175,7 @@ def sent_naively(rules: list[tuple[bool, list[str]]], name: str) -> bool:
     return not ignored
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(st.sets(PATHS, min_size=1, max_size=8), RULES)
 def test_patterns_are_taken_in_order(paths: set[str], rules: list[tuple[bool, list[str]]]) -> None:
     names = {p for p in paths if not any(q.startswith(f"{p}/") for q in paths)}
@@ -221,7 +222,7 @@ def matches_naively(tokens: list[str], name: str) -> bool:
     return name.startswith(token) and matches_naively(rest, name.removeprefix(token))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(TOKENS, SHORT_NAMES)
 def test_a_pattern_matches_what_its_definition_says(tokens: list[str], name: str) -> None:
     pattern = "".join(tokens)

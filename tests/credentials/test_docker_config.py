@@ -28,6 +28,7 @@ from tests.support.credentials import (
     find,
     machine_in,
 )
+from tests.support.examples import examples
 
 
 @pytest.mark.parametrize(
@@ -252,7 +253,7 @@ CONFIGS = st.fixed_dictionaries(
 MUTATIONS = st.tuples(st.integers(0, 400), st.integers(0, 8), st.binary(max_size=4))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(
     content=st.binary(max_size=40) | CONFIGS.map(lambda value: json.dumps(value).encode()),
     mutation=st.none() | MUTATIONS,

@@ -27,6 +27,7 @@ from tests.support.credentials import (
     machine_in,
     store,
 )
+from tests.support.examples import examples
 
 
 @pytest.mark.parametrize(
@@ -227,7 +228,7 @@ RESULTS = st.binary(max_size=60) | st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)  # each is a process
+@settings(max_examples=examples(60))  # each is a process
 @given(printed=RESULTS, status=st.sampled_from([0, 0, 0, 1, 255]))
 def test_any_answer_is_credentials_none_or_an_error_without_the_secret(
     printed: bytes, status: int

@@ -31,6 +31,7 @@ from tests.support.credentials import (
     store,
     store_ann,
 )
+from tests.support.examples import examples
 
 
 @pytest.mark.parametrize(
@@ -328,7 +329,7 @@ def test_what_is_stored_in_the_file_is_found_and_erased(
         assert find(registry, environ) is None
 
 
-@settings(max_examples=10, deadline=None)  # every step is a process
+@settings(max_examples=examples(10))  # every step is a process
 @given(
     registry=REGISTRIES,
     credentials=st.builds(Credentials, TEXT.filter(lambda name: name != "<token>"), TEXT)

@@ -132,13 +132,15 @@ PROGRAM = (
     sys.executable,
     "-c",
     """
-import os, sys
+import os, signal, sys
 from releasetag.cli.signals import Stopped, listen
-from releasetag.publish.gates import run_gate
+from releasetag.publish import gates
 
+gates._GRACE_SECONDS = float(sys.argv[1])
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # with nohup it would be ignored
 listen()
 try:
-    run_gate(sys.argv[1:], os.environ)
+    gates.run_gate(sys.argv[2:], os.environ)
 except Stopped as stop:
     print("stopped by", stop.signal_number)
 """,
@@ -159,9 +161,13 @@ while True:
 """
 
 
-def start(*gate: str | Path) -> "subprocess.Popen[str]":
-    """Start the program with a gate."""
-    return subprocess.Popen([*PROGRAM, *gate], stdout=subprocess.PIPE, text=True)
+SHORT = "0.2"
+LONG = "60"  # more than a test waits for
+
+
+def start(grace: str, *gate: str | Path) -> "subprocess.Popen[str]":
+    """Start the program with a grace period and a gate."""
+    return subprocess.Popen([*PROGRAM, grace, *gate], stdout=subprocess.PIPE, text=True)
 
 
 BACKGROUND = "sleep 60 & echo ready; wait"
@@ -183,7 +189,7 @@ BACKGROUND = "sleep 60 & echo ready; wait"
 def test_a_signal_ends_all_processes_of_a_gate(
     number: int, script: str, processes: Processes
 ) -> None:
-    with start("sh", "-c", f"exec > {processes.fifo}; {script}") as program:
+    with start(SHORT, "sh", "-c", f"exec > {processes.fifo}; {script}") as program:
         assert processes.next() == "ready"
         program.send_signal(number)
         assert program.communicate(timeout=20)[0] == f"stopped by {int(number)}\n"
@@ -191,7 +197,7 @@ def test_a_signal_ends_all_processes_of_a_gate(
 
 
 def test_a_second_signal_ends_a_gate_that_takes_its_time(processes: Processes) -> None:
-    with start(sys.executable, "-c", SIGNALLED, processes.fifo) as program:
+    with start(LONG, sys.executable, "-c", SIGNALLED, processes.fifo) as program:
         assert processes.next() == "ready"
         program.send_signal(signal.SIGINT)
         assert processes.next() == "SIGTERM"
@@ -208,7 +214,7 @@ def test_ctrl_c_at_a_terminal_reaches_a_gate_once(processes: Processes) -> None:
         os.fdopen(other_end, "r+b", buffering=0) as standard_file,
         subprocess.Popen(
             # The first process of a session gets the terminal that it opens.
-            ["sh", "-c", 'exec "$@" < "$0"', os.ttyname(other_end), *PROGRAM, *gate],
+            ["sh", "-c", 'exec "$@" < "$0"', os.ttyname(other_end), *PROGRAM, SHORT, *gate],
             stdin=subprocess.DEVNULL,
             stdout=standard_file,
             stderr=standard_file,
@@ -227,7 +233,7 @@ def test_ctrl_c_at_a_terminal_reaches_a_gate_once(processes: Processes) -> None:
 def test_what_a_gate_leaves_running_does_not_hold_standard_error_open(left: str) -> None:
     gate = ("sh", "-c", f"{left} & echo done")
     done = subprocess.run(
-        [*PROGRAM, *gate],
+        [*PROGRAM, SHORT, *gate],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

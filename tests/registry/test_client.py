@@ -19,6 +19,7 @@ from releasetag.errors import AuthError, PushError, ReleasetagError
 from releasetag.reference import Repository
 from releasetag.registry import Manifest, Registries
 from tests.conftest import StartRegistry
+from tests.support.examples import examples
 from tests.support.fake_registry import (
     Fault,
     Faulty,
@@ -360,7 +361,7 @@ ANSWERS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.dictionaries(st.integers(0, 16), ANSWERS, min_size=1, max_size=4))
 @example(
     {

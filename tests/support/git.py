@@ -1,8 +1,12 @@
 """A git repository for one test, made with the git command."""
 
+import contextlib
+import functools
 import json
 import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,6 +27,8 @@ _CONFIG = """\
 	gpgSign = false
 [gc]
 	auto = 0
+[maintenance]
+	auto = false
 """
 # Before any commit of a test that says when, and the same in every run.
 DATE = "2026-01-02T03:04:05+00:00"
@@ -35,10 +41,16 @@ class GitRepository:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
         if not (path / ".git").exists():
-            self.git("init", "--quiet", "--initial-branch=main")
+            write_files(path / ".git", _empty_repository())
+            for name in ("objects", "refs/heads", "refs/tags"):
+                (path / ".git" / name).mkdir(parents=True)
         # By hand, as five commands would take longer than many a test.
-        with (path / self.git("rev-parse", "--git-path", "config")).open("a") as config:
-            config.write(_CONFIG)
+        name = ".git/config"
+        if not (path / ".git").is_dir():  # a linked work tree or a submodule
+            name = self.git("rev-parse", "--git-path", "config")
+        with (path / name).open("r+") as config:
+            if _CONFIG not in config.read():
+                config.write(_CONFIG)
 
     def git(self, *args: str | Path, env: Mapping[str, str] | None = None) -> str:
         """What `git ARGS` prints, without the line end.
@@ -72,6 +84,9 @@ class GitRepository:
     @property
     def head(self) -> str:
         """The object name of the commit at HEAD."""
+        with contextlib.suppress(OSError):  # detached, packed, or not in here
+            branch = (self.path / ".git/HEAD").read_text().removeprefix("ref: ").strip()
+            return (self.path / ".git" / branch).read_text().strip()
         return self.git("rev-parse", "HEAD")
 
     def bare_remote(self, name: str = "origin") -> Path:
@@ -86,6 +101,11 @@ class GitRepository:
         """Push all branches and tags to a remote."""
         self.git("push", "--quiet", name, "--all")
         self.git("push", "--quiet", name, "--tags")
+
+    def copy(self, path: Path) -> "GitRepository":
+        """Copy the directory: faster than the same git commands again."""
+        shutil.copytree(self.path, path, symlinks=True)
+        return GitRepository(path)
 
     def clone(self, path: Path, *, depth: int | None = None, tag: str = "") -> "GitRepository":
         """Clone the remote `origin`, as CI systems do.
@@ -105,6 +125,16 @@ def git_commands(trace: Path) -> list[str]:
     """The names of the git commands that were run, from the file that GIT_TRACE2_EVENT names."""
     events = map(json.loads, trace.read_text().splitlines())
     return [event["name"] for event in events if event["event"] == "cmd_name"]
+
+
+@functools.cache
+def _empty_repository() -> dict[str, str | bytes]:
+    """The files of a repository that was just made. Git is asked once: most tests need one."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        _git(directory, "init", "--quiet", "--initial-branch=main", "--template=")
+        files = [path for path in directory.joinpath(".git").rglob("*") if path.is_file()]
+        return {str(path.relative_to(directory / ".git")): path.read_bytes() for path in files}
 
 
 def _git(directory: Path, *args: str | Path, env: Mapping[str, str] | None = None) -> str:
