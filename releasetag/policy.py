@@ -27,6 +27,8 @@ class TagPolicy:
 
     def counted(self, releases: Iterable[Release]) -> tuple[Release, ...]:
         """Return the releases that count."""
+        if not self.ignored:
+            return tuple(releases)
         return tuple(release for release in releases if self.counts(release.version))
 
     def exact_tags(self, version: Version, revision: str) -> list[str]:
