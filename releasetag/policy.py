@@ -29,6 +29,8 @@ class TagPolicy:
 
     def counted(self, releases: Iterable[Release]) -> tuple[Release, ...]:
         """Return the releases that count."""
+        if not self.ignored:
+            return tuple(releases)
         return tuple(release for release in releases if self.counts(release.version))
 
     def git_tags(self, version: Version) -> tuple[str, ...]:

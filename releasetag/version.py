@@ -15,6 +15,11 @@ __all__ = ["Release", "Version", "channel", "docker_text", "highest", "parse_ver
 _MAX_LENGTH = 1000
 
 _Key = tuple[tuple[int, int, str], ...]
+_Order = tuple[int, int, int, bool, _Key, _Key, str]
+
+# The library's grammar without its object, which takes thrice as long to make as ours: a repository
+# may have 100,000 tags.
+_match = semver.Version._REGEX.match
 
 
 @dataclass(frozen=True, order=True)
@@ -27,20 +32,38 @@ class Version:
     Attributes:
         order: what comparisons look at.
         text: the version as it was written.
-        prerelease: the identifiers behind the hyphen; empty for a stable version.
-        build: the build metadata; empty if there are none.
     """
 
-    order: tuple[int, int, int, bool, _Key, _Key, str] = field(repr=False)
+    order: _Order = field(repr=False)
     text: str = field(compare=False)
-    major: int = field(compare=False, repr=False)
-    minor: int = field(compare=False, repr=False)
-    patch: int = field(compare=False, repr=False)
-    prerelease: str = field(compare=False, repr=False)
-    build: str = field(compare=False, repr=False)
 
     def __str__(self) -> str:
         return self.text
+
+    @property
+    def major(self) -> int:
+        """The first number."""
+        return self.order[0]
+
+    @property
+    def minor(self) -> int:
+        """The second number."""
+        return self.order[1]
+
+    @property
+    def patch(self) -> int:
+        """The third number."""
+        return self.order[2]
+
+    @property
+    def prerelease(self) -> str:
+        """The identifiers behind the hyphen; empty for a stable version."""
+        return self.text.partition("+")[0].partition("-")[2]
+
+    @property
+    def build(self) -> str:
+        """The build metadata; empty if there are none."""
+        return self.text.partition("+")[2]
 
 
 @dataclass(frozen=True)
@@ -63,15 +86,13 @@ def parse_version(text: str) -> Version | None:
     # The library's digits are Unicode's; the specification's are ASCII's.
     if not text.isascii() or len(text) > _MAX_LENGTH:
         return None
-    try:
-        parsed = semver.Version.parse(text)
-    except ValueError:
+    match = _match(text)
+    if match is None:
         return None
-    major, minor, patch = parsed.major, parsed.minor, parsed.patch
-    prerelease, build = parsed.prerelease or "", parsed.build or ""
+    major, minor, patch, prerelease, build = match.groups()
     # Build metadata may have leading zeros (1.0.0+01 beside 1.0.0+1): the text decides last.
-    order = (major, minor, patch, not prerelease, _key(prerelease), _key(build), text)
-    return Version(order, text, major, minor, patch, prerelease, build)
+    numbers = int(major), int(minor), int(patch)
+    return Version((*numbers, not prerelease, _key(prerelease), _key(build), text), text)
 
 
 def version_of(git_tag: str, prefix: str | None = None) -> Version | None:
@@ -104,10 +125,11 @@ def highest(releases: Iterable[Release]) -> Release | None:
     return max(releases, key=lambda r: (r.version, r.git_tag), default=None)
 
 
-def _key(identifiers: str) -> _Key:
+def _key(identifiers: str | None) -> _Key:
     """Compare dot-separated identifiers as SemVer 11.4 does: digits as numbers, before letters."""
+    if not identifiers:
+        return ()
     return tuple(
         (0, int(part), "") if part.isdecimal() else (1, 0, part)
         for part in identifiers.split(".")
-        if part
     )
