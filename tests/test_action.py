@@ -10,6 +10,7 @@ import shutil
 import ssl
 import subprocess
 import sys
+import textwrap
 import threading
 import venv
 from collections.abc import Iterator
@@ -34,6 +35,8 @@ from tests.support.run import ROOT, TIMEOUT, clean_environ
 
 ACTION = (ROOT / "action.yml").read_text()
 TOKEN = "token-of-the-job"
+STEP_VARIABLES = ("ACTIONS_RUNTIME_TOKEN", "GITHUB_SERVER_URL", "LOGIN_DOCKER_CONFIG", "VERIFY")
+(GITHUB_SCRIPT,) = re.findall(r"uses: (actions/github-script@\S+)", ACTION)
 
 
 def names(section: str) -> list[str]:
@@ -44,7 +47,7 @@ def names(section: str) -> list[str]:
 
 
 def test_every_input_is_a_setting_and_is_handed_over_as_that_one() -> None:
-    own = {"registry", "username", "password", "working-directory"}
+    own = {"registry", "username", "password", "working-directory", "from-image", "verify"}
     settings = {field.name for field in dataclasses.fields(Settings)} - {"base"} | {"config"}
 
     handed_over = re.findall(
@@ -57,6 +60,9 @@ def test_every_input_is_a_setting_and_is_handed_over_as_that_one() -> None:
     for variable, name, default in handed_over:
         assert variable == default == name.replace("-", "_").upper()
         assert variable.lower() in settings
+    # Without a meaning in a workflow: a container of the machine's.
+    handled = {variable.lower() for variable, _, _ in handed_over}
+    assert settings - handled == {"from_image", "from_container"}
 
 
 def test_no_input_is_pasted_into_a_script() -> None:
@@ -89,6 +95,36 @@ class Failure:
     refused: str = "no request"
     files: dict[str, str] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("-", "-I -m releasetag publish\n"),
+        # The output of a step that did not run: GitHub hands on the empty value, act the default.
+        ("", "-I -m releasetag publish --from-image \n"),
+        ("acme/app:dev", "-I -m releasetag publish --from-image acme/app:dev\n"),
+    ],
+)
+def test_an_image_that_another_step_was_to_name_is_not_built_instead(
+    given: str, expected: str
+) -> None:
+    (script,) = (
+        textwrap.dedent(text)
+        for text in re.findall(r"^ +run: \|\n((?: {8}.*\n|\n)+)", ACTION, re.MULTILINE)
+        if "releasetag publish" in text
+    )
+    environ = {"RELEASETAG_PYTHON": "echo", "FROM_IMAGE": given, "PATH": os.environ["PATH"]}
+
+    done = subprocess.run(
+        ["bash", "-eu", "-c", script],
+        env={**environ, **dict.fromkeys(STEP_VARIABLES, "")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout == expected
 
 
 @pytest.mark.parametrize(
@@ -261,9 +297,41 @@ class RunWorkflow(Protocol):
     ) -> Workflow: ...
 
 
+@pytest.fixture(scope="module")
+def github_script(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fake of actions/github-script, which cannot be fetched here: it hands the same on.
+
+    act has no cache with such a token, so the fake makes them up.
+    """
+    action = tmp_path_factory.mktemp("github-script")
+    (action / "action.yml").write_text("""\
+name: github-script
+inputs: { script: { required: true } }
+outputs:
+  token: { value: "${{ steps.set.outputs.token }}" }
+  url: { value: "${{ steps.set.outputs.url }}" }
+  v2: { value: "${{ steps.set.outputs.v2 }}" }
+runs:
+  using: composite
+  steps:
+    - id: set
+      shell: bash
+      run: |
+        echo token=token-of-the-cache >> "$GITHUB_OUTPUT"
+        echo url=https://results.test/ >> "$GITHUB_OUTPUT"
+        echo v2=true >> "$GITHUB_OUTPUT"
+""")
+    return action
+
+
 @pytest.fixture
 def run_workflow(
-    engine: Engine, home: Path, tmp_path: Path, published_action: Path, wheels: Path
+    engine: Engine,
+    home: Path,
+    tmp_path: Path,
+    published_action: Path,
+    github_script: Path,
+    wheels: Path,
 ) -> RunWorkflow:
     """Runs workflows with a home directory of the test's own."""
     act = Path(sys.executable).with_name("act")
@@ -296,6 +364,7 @@ def run_workflow(
             *(act, "push", "--workflows", workflow, "--eventpath", event),
             *("--platform", "ubuntu-latest=-self-hosted", "--container-daemon-socket=-"),
             *("--local-repository", f"releasetag/releasetag@v1={published_action}"),
+            *("--local-repository", f"{GITHUB_SCRIPT}={github_script}"),
             # Without its mask over them, secrets would be seen if they were printed.
             *("--no-cache-server", "--secret-file", secrets, "--insecure-secrets"),
             *(f"--env={name}={value}" for name, value in (of_job | (env or {})).items()),
@@ -561,7 +630,7 @@ def test_whatever_an_input_holds_is_only_text(
     every_input = "\n".join(
         f"          {name}: ${{{{ steps.hostile.outputs.text }}}}"
         for name in names("inputs")
-        if name not in login
+        if name not in login | {"verify"}
     )
     steps = HOSTILE_INPUTS.replace("REGISTRY", registry.address).replace("INPUTS", every_input)
 
@@ -576,6 +645,42 @@ def test_whatever_an_input_holds_is_only_text(
     assert not any(everything.values())
     labels = registry.labels("acme/app", "1.2.3")
     assert labels["hostile"] == HOSTILE.splitlines()[0]
+
+
+CACHE = """\
+      - id: publish
+        uses: releasetag/releasetag@v1
+        continue-on-error: true
+        with:
+          images: registry.test/acme/app
+          cache: gha
+      - shell: bash
+        run: env > "$RESULTS/later"
+"""
+
+
+def test_the_token_of_the_cache_reaches_the_build_and_no_later_step(
+    run_workflow: RunWorkflow, git_repository: GitRepository, tmp_path: Path
+) -> None:
+    """The docker command is a script that shows its environment, and has no buildx."""
+    release(git_repository)
+    docker = tmp_path / "programs" / "docker"
+    docker.parent.mkdir()
+    docker.write_text('#!/bin/sh\necho "$@" >> "$RESULTS/build"\nenv >> "$RESULTS/build"\nexit 1\n')
+    docker.chmod(0o755)
+
+    done = run_workflow(
+        git_repository, CACHE, env={"PATH": f"{docker.parent}:{os.environ['PATH']}"}
+    )
+
+    assert done.returncode == 0, done.output
+    assert "docker buildx is not installed" in done.output
+    assert "omit --cache" in done.output
+    build = (done.results / "build").read_text().splitlines()
+    assert "buildx version" in build
+    assert "ACTIONS_RUNTIME_TOKEN=token-of-the-cache" in build
+    assert "ACTIONS_RESULTS_URL=https://results.test/" in build
+    assert "token-of-the-cache" not in (done.results / "later").read_text()
 
 
 FAILING = """\

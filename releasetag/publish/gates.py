@@ -15,7 +15,7 @@ from releasetag.publish.run import Run
 from releasetag.registry import Manifest
 
 # GitHub's token for the build cache, which the action hands to the build alone.
-_OF_THE_BUILD = {"ACTIONS_RUNTIME_TOKEN", "ACTIONS_RESULTS_URL", "ACTIONS_CACHE_URL"}
+_OF_THE_BUILD = {"ACTIONS_RUNTIME_TOKEN", "ACTIONS_RESULTS_URL", "ACTIONS_CACHE_SERVICE_V2"}
 # How long a gate's processes have to end by themselves, and again after SIGTERM.
 _GRACE_SECONDS = 1.0
 # No event tells when a process group is empty.

@@ -314,7 +314,7 @@ def make_run(
         record,
         reread_git_tags=lambda: world.git_tags,
         run_gate=run_gate,
-        environ={"PATH": os.defpath},
+        environ={"PATH": os.defpath, "ACTIONS_RUNTIME_TOKEN": "of the build alone"},
         clock=itertools.count().__next__,
     )
 
@@ -419,6 +419,7 @@ class Runner(httpx.BaseTransport):
     def _gate(self, _words: Sequence[str], environ: Mapping[str, str]) -> None:
         """A gate, before which the run stops as before a request."""
         self._stop_before("gate")
+        assert "ACTIONS_RUNTIME_TOKEN" not in environ
         if environ["RELEASETAG_VERSION"] in self._world.refused:
             raise GateError("the gate refused", "mend the image")
         self._world.passed.add(environ["RELEASETAG_DIGEST"])
