@@ -130,6 +130,5 @@ def _key(identifiers: str | None) -> _Key:
     if not identifiers:
         return ()
     return tuple(
-        (0, int(part), "") if part.isdecimal() else (1, 0, part)
-        for part in identifiers.split(".")
+        (0, int(part), "") if part.isdecimal() else (1, 0, part) for part in identifiers.split(".")
     )
