@@ -15,52 +15,40 @@ Everything is imported when it is first used: a plan does not pay for engine and
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+# What type checkers read; tests/test_api.py holds it to be what is imported on use.
 if TYPE_CHECKING:
-    from releasetag.config import Configuration, Settings, load
-    from releasetag.errors import ReleasetagError
-    from releasetag.git import open_work_tree
-    from releasetag.image import Tools, open_tools
-    from releasetag.plan import Plan, plan_release
-    from releasetag.publish import Provenance, Report, publish_release
-    from releasetag.report.record import Record
-    from releasetag.tagging import TagResult
+    from releasetag.config import Configuration as Configuration
+    from releasetag.config import Settings as Settings
+    from releasetag.config import load as load
+    from releasetag.errors import ReleasetagError as ReleasetagError
+    from releasetag.git import open_work_tree as open_work_tree
+    from releasetag.image import Tools as Tools
+    from releasetag.image import open_tools as open_tools
+    from releasetag.plan import Plan as Plan
+    from releasetag.plan import plan_release as plan_release
+    from releasetag.publish import Provenance as Provenance
+    from releasetag.publish import Report as Report
+    from releasetag.publish import publish_release as publish_release
+    from releasetag.report.record import Record as Record
+    from releasetag.tagging import TagResult as TagResult
 
-__all__ = [
-    "Configuration",
-    "Plan",
-    "Provenance",
-    "Record",
-    "ReleasetagError",
-    "Report",
-    "Settings",
-    "TagResult",
-    "Tools",
-    "load",
-    "open_tools",
-    "open_work_tree",
-    "plan_release",
-    "publish_release",
-]
-
-_MODULES = {
-    "Provenance": "publish",
-    "Configuration": "config",
-    "Plan": "plan",
-    "TagResult": "tagging",
-    "Record": "report.record",
-    "ReleasetagError": "errors",
-    "Report": "publish",
-    "Settings": "config",
-    "Tools": "image",
-    "load": "config",
-    "open_tools": "image",
-    "open_work_tree": "git",
-    "plan_release": "plan",
-    "publish_release": "publish",
+_NAMES = {
+    "config": ("Configuration", "Settings", "load"),
+    "errors": ("ReleasetagError",),
+    "git": ("open_work_tree",),
+    "image": ("Tools", "open_tools"),
+    "plan": ("Plan", "plan_release"),
+    "publish": ("Provenance", "Report", "publish_release"),
+    "report.record": ("Record",),
+    "tagging": ("TagResult",),
 }
 
+__all__ = [name for names in _NAMES.values() for name in names]
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+if not TYPE_CHECKING:  # or type checkers would take every name to be there
+
+    def __getattr__(name: str) -> Any:
+        for module, names in _NAMES.items():
+            if name in names:
+                return getattr(import_module(f"releasetag.{module}"), name)
         raise AttributeError(f"module 'releasetag' has no attribute {name!r}")
-    return getattr(import_module(f"releasetag.{_MODULES[name]}"), name)

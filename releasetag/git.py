@@ -11,7 +11,6 @@ import shlex
 import shutil
 import signal
 import stat
-import tempfile
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -227,6 +226,8 @@ class WorkTree:
         if not flagged:
             yield {}
             return
+        import tempfile  # rarely needed, and slow to import
+
         with tempfile.TemporaryDirectory(prefix="releasetag-") as directory:
             index = Path(directory, "index")
             # With its time: files that changed in the same moment are looked at again.

@@ -119,23 +119,27 @@ def _without(variables: Iterable[str]) -> list[str]:
 
 @cache
 def _library() -> "type[Git]":
-    """Import the module of GitPython that runs git, without the rest of the package.
+    """Import the module of GitPython that runs git, without the rest of it.
 
-    ``import git`` imports all of it and runs `git version` twice, which takes longer than a plan.
-    The modules are private to this one: another ``import git`` in this process gets its own.
+    ``import git`` imports all of it, its database as well, and runs `git version` twice, which
+    takes longer than a plan. The modules are private to this one: another ``import git`` in this
+    process gets its own.
     """
     if "git" in sys.modules:
         from git import Git
     else:
-        spec = find_spec("git")
-        if spec is None:
-            raise ModuleNotFoundError("GitPython is not installed", name="git")
-        sys.modules["git"] = module_from_spec(spec)
+        before = set(sys.modules)
+        for name in {"git", "gitdb"} - before:
+            spec = find_spec(name)
+            if spec is None:
+                raise ModuleNotFoundError("GitPython is not installed", name=name)
+            sys.modules[name] = module_from_spec(spec)
         try:
             from git.cmd import Git
         finally:
-            for name in [name for name in sys.modules if name.split(".")[0] == "git"]:
-                del sys.modules[name]
+            for name in sys.modules.keys() - before:
+                if name.split(".")[0] in {"git", "gitdb"}:
+                    del sys.modules[name]
     return Git
 
 

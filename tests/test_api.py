@@ -1,5 +1,6 @@
 """The public names: all there, and what the command line itself uses."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from tests.support.engine import Engine
 from tests.support.git import GitRepository
 from tests.support.image import scratch_files
 from tests.support.registry import RegistryServer
+from tests.support.run import ROOT
 
 
 @pytest.mark.parametrize("name", releasetag.__all__)
@@ -21,7 +23,41 @@ def test_every_public_name_is_there_and_documented(name: str) -> None:
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="publsh"):
-        _ = releasetag.publsh
+        getattr(releasetag, "publsh")  # noqa: B009 (type checkers know that it is not there)
+
+
+def test_type_checkers_read_the_list_that_is_imported_on_use() -> None:
+    tree = ast.parse(Path(releasetag.__file__).read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    typed = {
+        (f"{node.module}".removeprefix("releasetag."), alias.name, alias.asname)
+        for node in imports
+        if f"{node.module}".startswith("releasetag.")
+        for alias in node.names
+    }
+    # Without "as", strict checkers take a name for private.
+    assert typed == {(m, name, name) for m, names in releasetag._NAMES.items() for name in names}
+
+
+@pytest.mark.slow
+def test_type_checkers_see_the_public_names_and_no_others(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    names = "".join(f"reveal_type(releasetag.{name})\n" for name in releasetag.__all__)
+    imports = f"import releasetag\nfrom releasetag import {', '.join(releasetag.__all__)}\n"
+    program.write_text(f"{imports}{names}releasetag.publsh\n")
+    options = ("--strict", "--no-error-summary", f"--cache-dir={tmp_path}/cache")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, program],
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    *revealed, unknown = done.stdout.splitlines()
+    assert '"publsh"' in unknown
+    assert len(revealed) == len(releasetag.__all__)
+    assert all("Revealed type is" in line and '"Any"' not in line for line in revealed)
 
 
 def test_a_program_publishes_as_the_command_line_does(

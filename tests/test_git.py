@@ -179,7 +179,7 @@ import os, sys
 from pathlib import Path
 from releasetag.git import open_work_tree
 tree = open_work_tree(Path(sys.argv[1]), os.environ)
-print(tree.head(), sorted(name for name in sys.modules if name.partition(".")[0] == "git"))
+print(tree.head(), sorted(n for n in sys.modules if n.partition(".")[0] in {"git", "gitdb"}))
 import git
 print(git.Repo(sys.argv[1]).head.commit.hexsha, tree.head())
 """

@@ -12,6 +12,7 @@ import httpx
 from releasetag.push_failure import TRANSIENT_STATUS
 from releasetag.reference import registry_host, split_port
 from releasetag.registry.auth import AuthSession, RegistryAuth
+from releasetag.registry.cache import ContentCache
 from releasetag.registry.errors import is_connection_refused, request_error, response_error
 from releasetag.registry.insecure import InsecureRegistries
 from releasetag.registry.transport import (
@@ -87,6 +88,9 @@ class RegistryClient:
         insecure: the insecure registries; this one may be among them.
         find_credentials: called once, with the name, when they are first needed.
         sleep, random, clock: see Registries.
+
+    Attributes:
+        cache: what was read of it by digest.
     """
 
     def __init__(
@@ -102,6 +106,7 @@ class RegistryClient:
     ) -> None:
         self.name = name
         self.sleep = sleep
+        self.cache = ContentCache()
         self._http = http
         self._insecure = insecure
         self._find_credentials = find_credentials

@@ -11,6 +11,7 @@ import httpx
 
 from releasetag.errors import PushError, ReleasetagError
 from releasetag.reference import Reference, Repository, is_digest
+from releasetag.registry.cache import Content
 from releasetag.registry.challenge import read_scope, write_scope
 from releasetag.registry.client import HEAD_STATUSES, RegistryClient, Request
 from releasetag.registry.errors import (
@@ -81,19 +82,35 @@ def fetch_digest(
 
 
 def fetch_manifest(
-    client: RegistryClient, reference: Reference, *, denied_is_absent: bool = False
+    client: RegistryClient,
+    reference: Reference,
+    *,
+    denied_is_absent: bool = False,
+    is_there: bool = False,
 ) -> Manifest | None:
     """Return the manifest or index that a reference names; None if it names nothing.
+
+    What a digest names is read once; what a tag names may change, and is read every time.
+
+    Args:
+        is_there: whether the question is what the repository has now; a digest is read again.
 
     Raises:
         BrokenImageError: it is no image or index.
         AuthError, PushError: see RegistryClient.send.
     """
-    response = _read(client, reference, denied_is_absent=denied_is_absent)
-    if response is None:
-        return None
-    media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
-    return parse_manifest(response.content, media_type, str(reference))
+    read = None
+    if reference.digest and not is_there:
+        read = client.cache.find(reference.repository, reference.digest)
+    if read is None:
+        response = _read(client, reference, denied_is_absent=denied_is_absent)
+        if response is None:
+            return None
+        media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
+        read = Content(response.content, media_type)
+        digest = reference.digest or digest_of(read.content)
+        client.cache.add(reference.repository, digest, read)
+    return parse_manifest(read.content, read.media_type, str(reference))
 
 
 def settled_digest(client: RegistryClient, reference: Reference, expected: str) -> str | None:
@@ -197,10 +214,14 @@ def fetch_config(
     )
 
 
-def fetch_child(client: RegistryClient, reference: Reference, *, settle: bool = False) -> Manifest:
+def fetch_child(
+    client: RegistryClient, reference: Reference, *, settle: bool = False, is_there: bool = False
+) -> Manifest:
     """Return a manifest that another names; raise BrokenImageError if it is not there."""
-    fetch = settled_manifest if settle else fetch_manifest
-    manifest = fetch(client, reference)
+    if settle:
+        manifest = settled_manifest(client, reference)
+    else:
+        manifest = fetch_manifest(client, reference, is_there=is_there)
     if manifest is None:
         raise BrokenImageError(
             f"cannot read {reference}: {client.name} does not have it",
@@ -218,6 +239,8 @@ def _fetch_image_config(
     client: RegistryClient, repository: Repository, manifest: Manifest
 ) -> ImageConfig:
     digest = manifest.config.digest
+    if read := client.cache.find(repository, digest):
+        return parse_config(read.content, digest)
     operation = f"read the configuration of {repository.at(manifest.digest)}"
     path = f"/v2/{repository.path}/blobs/{digest}"
     scopes = (read_scope(repository.path),)
@@ -229,6 +252,7 @@ def _fetch_image_config(
         raise incomplete_error(operation, client.name)
     if not matches(digest, content):
         raise digest_mismatch_error(operation, client.name)
+    client.cache.add(repository, digest, Content(content))
     return parse_config(content, digest)
 
 

@@ -48,7 +48,7 @@ def _collect(
             missing[descriptor.digest] = descriptor
         else:
             try:
-                child = fetch_child(client, repository.at(descriptor.digest))
+                child = fetch_child(client, repository.at(descriptor.digest), is_there=True)
                 _collect(client, repository, child, missing, blobs, depth + 1)
             except BrokenImageError:
                 missing[descriptor.digest] = descriptor

@@ -505,6 +505,67 @@ def test_what_is_incomplete_is_neither_broken_nor_an_answer(
                 registries.digest(server.repository.tagged("1"))
 
 
+def test_what_a_digest_names_is_read_once(registry: RegistryServer) -> None:
+    expected = image(registry, "acme/app", "1.2.3")
+    with open_registries() as registries:
+        manifest = registries.manifest(at(registry).tagged("1.2.3"))
+        assert manifest is not None
+        config = registries.image_config(at(registry), manifest)
+        read_requests = registry.requests()
+        assert registries.manifest(at(registry).at(expected)) == manifest
+        assert registries.image_config(at(registry), manifest) == config
+    assert registry.requests() == read_requests
+
+
+def test_what_a_tag_names_is_asked_every_time(registry: RegistryServer) -> None:
+    first = image(registry, "acme/app", "latest", b"first")
+    with open_registries() as registries:
+        tag = at(registry).tagged("latest")
+        found = registries.manifest(tag)
+        assert found is not None
+        assert (found.digest, registries.digest(tag)) == (first, first)
+        second = image(registry, "acme/app", "latest", b"second")
+        found = registries.manifest(tag)
+        assert found is not None
+        assert (found.digest, registries.digest(tag)) == (second, second)
+        registry.delete("acme/app", second)
+        assert registries.manifest(tag) is None
+        assert registries.digest(tag) is None
+
+
+def test_a_digest_that_one_repository_has_is_not_known_of_another(registry: RegistryServer) -> None:
+    expected = image(registry, "acme/app", "1.2.3")
+    with open_registries() as registries:
+        assert registries.manifest(at(registry).at(expected)) is not None
+        assert registries.manifest(at(registry, "acme/other").at(expected)) is None
+
+
+@pytest.mark.parametrize("where", ["manifests", "blobs"])
+def test_content_that_does_not_match_its_digest_is_not_kept(where: str) -> None:
+    contents = {
+        f"manifests/{IMAGE.digest}": IMAGE.content,
+        f"blobs/{IMAGE.config.digest}": b"{}",
+    }
+    changed = [b'{"changed": true}']  # once
+
+    def answer(asked: Asked) -> Answer:
+        name = next(name for name in contents if name in asked.line)
+        wrong = changed.pop() if changed and where in name else None
+        return Answer(200, wrong or contents[name], (TYPE,))
+
+    with scripted(answer) as server, open_registries() as registries:
+
+        def look() -> str:
+            manifest = registries.manifest(server.repository.at(IMAGE.digest))
+            assert manifest is not None
+            return registries.image_config(server.repository, manifest).digest
+
+        with pytest.raises(PushError, match="digest"):
+            look()
+        assert look() == look() == IMAGE.config.digest
+    assert sum(where in asked.line for asked in server.asked) == 2
+
+
 @pytest.mark.parametrize("answer", [refusal(401), refusal(403), refusal(500), refusal(503)])
 @pytest.mark.parametrize(
     ("do", "content"),
