@@ -185,7 +185,15 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheels")
     pip = (sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check")
     done = subprocess.run(
-        [*pip, "--only-binary=:all:", "--dest", folder, "--requirement", ROOT / "requirements.txt"],
+        [
+            *pip,
+            "--only-binary=:all:",
+            "--no-deps",
+            "--dest",
+            folder,
+            "--requirement",
+            ROOT / "requirements.txt",
+        ],
         capture_output=True,
         text=True,
         check=False,

@@ -1,4 +1,7 @@
-"""The main job on a real engine and real registries, the program run as a process."""
+"""The main job on a real engine and real registries, with the command line in this process.
+
+As a process it is in tests/cli, test_concurrency.py, test_crash.py and test_interrupt.py.
+"""
 
 import json
 import re
@@ -12,9 +15,26 @@ from tests.support.engine import Engine
 from tests.support.fault import Call
 from tests.support.git import DATE, GitRepository
 from tests.support.image import busybox_files
+from tests.support.in_process import run_here, stop_time
+from tests.support.misbehaving import Clock
 from tests.support.registry import IMAGE_MANIFEST, RegistryServer
+from tests.support.run import Finished, clean_environ
 
 LABEL = "org.opencontainers.image."
+
+
+@pytest.fixture
+def run(engine: Engine, home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the program in this process, with the engine in its environment; it waits no time."""
+    stop_time(monkeypatch, Clock())
+
+    def run(
+        *args: str | Path, cwd: Path, env: dict[str, str] | None = None, stdin: str = ""
+    ) -> Finished:
+        environ = clean_environ(home) | engine.environ | (env or {})
+        return run_here(*args, cwd=cwd, environ=environ, stdin=stdin)
+
+    return run
 
 
 def release(app: GitRepository, name: str, content: str | None = None) -> None:
@@ -288,7 +308,11 @@ def gate(directory: Path, script: str) -> str:
 
 
 def test_a_gate_sees_the_exact_tags_and_no_floating_one(
-    app: GitRepository, run: Run, registry: RegistryServer, tmp_path: Path
+    app: GitRepository,
+    run: Run,
+    registry: RegistryServer,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     command = gate(
         tmp_path,
@@ -309,7 +333,7 @@ def test_a_gate_sees_the_exact_tags_and_no_floating_one(
         "RELEASETAG_REFERENCES": f"{image}@{digest}",
         "tags": ["1.2.3"],
     }
-    assert "on standard output" in done.stderr
+    assert capfd.readouterr() == ("", "on standard output\n")
     assert set(names(registry)) == {"1.2.3", "1.2", "latest"}
 
 
