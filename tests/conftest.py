@@ -23,8 +23,10 @@ from tests.support.examples import QUICK
 from tests.support.fault import Decide, FaultProxy, never
 from tests.support.git import GitRepository
 from tests.support.image import scratch_files
+from tests.support.in_process import run_here, stop_time
+from tests.support.misbehaving import Clock
 from tests.support.registry import RegistryServer
-from tests.support.run import Finished, run_cli
+from tests.support.run import Finished, clean_environ, run_cli
 
 # A slow machine is no failure; and what CI finds, it finds again. `make test-slow` is thorough.
 for _name, _count in (("quick", QUICK), ("thorough", 100)):
@@ -210,6 +212,20 @@ def run(engine: Engine, home: Path) -> Run:
         *args: str | Path, cwd: Path, env: dict[str, str] | None = None, stdin: str = ""
     ) -> Finished:
         return run_cli(*args, cwd=cwd, home=home, env=engine.environ | (env or {}), stdin=stdin)
+
+    return run
+
+
+@pytest.fixture
+def run_in_process(engine: Engine, home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the program in this process, with the engine; it waits for no registry."""
+    stop_time(monkeypatch, Clock())
+
+    def run(
+        *args: str | Path, cwd: Path, env: dict[str, str] | None = None, stdin: str = ""
+    ) -> Finished:
+        environ = clean_environ(home) | engine.environ | (env or {})
+        return run_here(*args, cwd=cwd, environ=environ, stdin=stdin)
 
     return run
 

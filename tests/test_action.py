@@ -202,6 +202,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_it_installs_with_a_python_that_has_no_pip(
     published_action: Path, wheels: Path, tmp_path: Path
 ) -> None:
@@ -561,6 +562,7 @@ INPUTS
 """
 
 
+@pytest.mark.slow
 def test_whatever_an_input_holds_is_only_text(
     run_workflow: RunWorkflow, registry: RegistryServer, git_repository: GitRepository
 ) -> None:

@@ -15,26 +15,14 @@ from tests.support.engine import Engine
 from tests.support.fault import Call
 from tests.support.git import DATE, GitRepository
 from tests.support.image import busybox_files
-from tests.support.in_process import run_here, stop_time
-from tests.support.misbehaving import Clock
 from tests.support.registry import IMAGE_MANIFEST, RegistryServer
-from tests.support.run import Finished, clean_environ
 
 LABEL = "org.opencontainers.image."
 
 
 @pytest.fixture
-def run(engine: Engine, home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs the program in this process, with the engine in its environment; it waits no time."""
-    stop_time(monkeypatch, Clock())
-
-    def run(
-        *args: str | Path, cwd: Path, env: dict[str, str] | None = None, stdin: str = ""
-    ) -> Finished:
-        environ = clean_environ(home) | engine.environ | (env or {})
-        return run_here(*args, cwd=cwd, environ=environ, stdin=stdin)
-
-    return run
+def run(run_in_process: Run) -> Run:
+    return run_in_process
 
 
 def release(app: GitRepository, name: str, content: str | None = None) -> None:
