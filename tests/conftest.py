@@ -236,7 +236,7 @@ _REAL = {"engine", "any_engine", "docker_28", "private_engine", "start_registry"
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts an engine, a registry or the program; see `make test-fast`.
+    """Mark what starts an engine or a registry; see `make test-fast`.
 
     What only root can do is left to `make test-engines`, if this is not root.
     """
