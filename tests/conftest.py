@@ -23,8 +23,10 @@ from tests.support.examples import QUICK
 from tests.support.fault import Decide, FaultProxy, never
 from tests.support.git import GitRepository
 from tests.support.image import scratch_files
+from tests.support.in_process import run_here, stop_time
+from tests.support.misbehaving import Clock
 from tests.support.registry import RegistryServer
-from tests.support.run import Finished, run_cli
+from tests.support.run import Finished, clean_environ, run_cli
 
 # A slow machine is no failure; and what CI finds, it finds again. `make test-slow` is thorough.
 for _name, _count in (("quick", QUICK), ("thorough", 100)):
@@ -214,13 +216,27 @@ def run(engine: Engine, home: Path) -> Run:
     return run
 
 
+@pytest.fixture
+def run_in_process(engine: Engine, home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the program in this process, with the engine; it waits for no registry."""
+    stop_time(monkeypatch, Clock())
+
+    def run(
+        *args: str | Path, cwd: Path, env: dict[str, str] | None = None, stdin: str = ""
+    ) -> Finished:
+        environ = clean_environ(home) | engine.environ | (env or {})
+        return run_here(*args, cwd=cwd, environ=environ, stdin=stdin)
+
+    return run
+
+
 _REAL = {"engine", "any_engine", "docker_28", "private_engine", "start_registry", "run", "wheels"}
 """Fixtures that start something real, or ask the package index."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts an engine, a registry or the program; see `make test-fast`.
+    """Mark what starts an engine or a registry; see `make test-fast`.
 
     What only root can do is left to `make test-engines`, if this is not root.
     """

@@ -221,7 +221,15 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheels")
     pip = (sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check")
     done = subprocess.run(
-        [*pip, "--only-binary=:all:", "--dest", folder, "--requirement", ROOT / "requirements.txt"],
+        [
+            *pip,
+            "--only-binary=:all:",
+            "--no-deps",
+            "--dest",
+            folder,
+            "--requirement",
+            ROOT / "requirements.txt",
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -230,6 +238,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_it_installs_with_a_python_that_has_no_pip(
     published_action: Path, wheels: Path, tmp_path: Path
 ) -> None:
@@ -622,6 +631,7 @@ INPUTS
 """
 
 
+@pytest.mark.slow
 def test_whatever_an_input_holds_is_only_text(
     run_workflow: RunWorkflow, registry: RegistryServer, git_repository: GitRepository
 ) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from tests.conftest import StartProxy
 from tests.support.engine import Engine
+from tests.support.examples import mostly_slow
 from tests.support.fault import Call, Decide, Fault, Hold, never
 from tests.support.git import GitRepository
 from tests.support.image import scratch_files
@@ -117,7 +118,9 @@ ORDERS = {
 }
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(
+    "order", mostly_slow(ORDERS, "it looks once more", "it has looked and moves latest")
+)
 def test_a_higher_release_is_published_while(place: Place, order: str) -> None:
     """Its git tag is pushed just before its own run."""
     pattern, skip = ORDERS[order]
@@ -144,7 +147,10 @@ def test_a_higher_release_whose_git_tag_was_there_first(place: Place) -> None:
 
 @pytest.mark.parametrize(
     "held",
-    ["PUT .*/manifests/1.2.5", "PUT .*/manifests/1.2", "PUT .*/manifests/latest"],
+    mostly_slow(
+        ["PUT .*/manifests/1.2.5", "PUT .*/manifests/1.2", "PUT .*/manifests/latest"],
+        "PUT .*/manifests/1.2",
+    ),
 )
 @pytest.mark.parametrize("order", ["it has looked and moves 1.2", "it has looked and moves latest"])
 def test_the_lower_release_ends_while_the_higher_one_is_held(

@@ -397,7 +397,12 @@ LASTING = {
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [(name, kind) for name, case in LASTING.items() for kind in case.kinds]
+    ("name", "kind"),
+    [
+        pytest.param(name, kind, marks=pytest.mark.slow if number else ())
+        for name, case in LASTING.items()
+        for number, kind in enumerate(case.kinds)
+    ],
 )
 def test_a_lasting_refusal_stops_at_once_and_the_next_run_goes_on(
     place: Place, start_proxy: StartProxy, name: str, kind: str

@@ -1,4 +1,7 @@
-"""The main job on a real engine and real registries, the program run as a process."""
+"""The main job on a real engine and real registries, with the command line in this process.
+
+As a process it is in tests/cli, test_concurrency.py, test_crash.py and test_interrupt.py.
+"""
 
 import json
 import re
@@ -15,6 +18,11 @@ from tests.support.image import busybox_files
 from tests.support.registry import IMAGE_MANIFEST, RegistryServer
 
 LABEL = "org.opencontainers.image."
+
+
+@pytest.fixture
+def run(run_in_process: Run) -> Run:
+    return run_in_process
 
 
 def release(app: GitRepository, name: str, content: str | None = None) -> None:
@@ -288,7 +296,11 @@ def gate(directory: Path, script: str) -> str:
 
 
 def test_a_gate_sees_the_exact_tags_and_no_floating_one(
-    app: GitRepository, run: Run, registry: RegistryServer, tmp_path: Path
+    app: GitRepository,
+    run: Run,
+    registry: RegistryServer,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     command = gate(
         tmp_path,
@@ -309,7 +321,7 @@ def test_a_gate_sees_the_exact_tags_and_no_floating_one(
         "RELEASETAG_REFERENCES": f"{image}@{digest}",
         "tags": ["1.2.3"],
     }
-    assert "on standard output" in done.stderr
+    assert capfd.readouterr() == ("", "on standard output\n")
     assert set(names(registry)) == {"1.2.3", "1.2", "latest"}
 
 

@@ -97,27 +97,35 @@ def run_gate(words: Sequence[str], environ: Mapping[str, str]) -> None:
     # Started by another thread: Ctrl-C is raised in this one, and could come when the gate runs and
     # its process is not known here yet.
     starter = ThreadPoolExecutor(1)
-    starting = starter.submit(
-        subprocess.Popen[bytes],
-        list(words),
-        env=dict(environ),
-        stdin=subprocess.DEVNULL,
-        stdout=2,  # standard output is a program's: with --json it holds one object
-        start_new_session=True,
-    )
-    starter.shutdown(wait=False)
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> None:
+        started.append(
+            subprocess.Popen(
+                list(words),
+                env=dict(environ),
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # standard output is a program's: with --json it holds one object
+                start_new_session=True,
+            )
+        )
+
     try:
-        code = starting.result().wait()
+        starter.submit(start).result()
+        starter.shutdown()
+        code = started[0].wait()
     except OSError as error:
         raise GateError(
             f"the gate {words[0]!r} cannot be run: {error.strerror}",
             "give --gate a program that runs here; no floating tag moved",
         ) from None
     except BaseException:
-        _end_group(starting.result(), signal.SIGTERM, signal.SIGKILL)
+        starter.shutdown()  # it may be starting the gate now
+        for leader in started:
+            _end_group(leader, signal.SIGTERM, signal.SIGKILL)
         raise
     # 0 is no signal. A last line may still be on its way, through `> >(tee log)` for instance.
-    _end_group(starting.result(), 0, signal.SIGTERM, signal.SIGKILL)
+    _end_group(started[0], 0, signal.SIGTERM, signal.SIGKILL)
     if code < 0:
         raise GateError(f"the gate {words[0]!r} was killed by signal {-code}", hint)
     if code:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Run, StartProxy
-from tests.support.cli import LABEL, assert_refused, no_engine, put_release, writes
+from tests.support.cli import LABEL, assert_refused, put_release, writes
 from tests.support.fault import Hold
 from tests.support.git import GitRepository
 from tests.support.image import scratch_files
@@ -29,18 +29,14 @@ def app(git_repository: GitRepository) -> GitRepository:
 class Promote:
     """Runs the command on one repository, where no engine is."""
 
-    def __init__(
-        self, app: GitRepository, run: Run, registry: RegistryServer, tmp_path: Path
-    ) -> None:
-        self.app, self.run, self.registry, self.directory = app, run, registry, tmp_path
+    def __init__(self, app: GitRepository, run: Run, registry: RegistryServer) -> None:
+        self.app, self.run, self.registry = app, run, registry
         self.image = f"{registry.address}/acme/app"
 
     def __call__(self, *args: str) -> Finished:
         """Run `promote ARGS`, and see that it moved no blob."""
         before = writes(self.registry)
-        done = self.run(
-            "promote", *args, "-i", self.image, cwd=self.app.path, env=no_engine(self.directory)
-        )
+        done = self.run("promote", *args, "-i", self.image, cwd=self.app.path)
         own = writes(self.registry)[len(before) :]
         assert not [request for request in own if "/manifests/" not in request], own
         return done
@@ -52,12 +48,12 @@ class Promote:
 
 
 @pytest.fixture
-def promote(app: GitRepository, run: Run, registry: RegistryServer, tmp_path: Path) -> Promote:
+def promote(app: GitRepository, run_here: Run, registry: RegistryServer) -> Promote:
     """The command, with 1.9.0, 1.9.1 and 2.0.0 published."""
     put_release(registry, "1.9.0", "1.9", "latest")
     put_release(registry, "1.9.1")
     put_release(registry, "2.0.0")
-    return Promote(app, run, registry, tmp_path)
+    return Promote(app, run_here, registry)
 
 
 def test_all_floating_tags_that_apply_move_up(promote: Promote) -> None:
@@ -176,9 +172,9 @@ def test_a_prerelease_moves_only_what_is_picked(promote: Promote) -> None:
 
 
 def test_a_publish_after_a_rollback_moves_up_again(
-    app: GitRepository, run: Run, registry: RegistryServer, tmp_path: Path
+    app: GitRepository, run: Run, run_here: Run, registry: RegistryServer
 ) -> None:
-    promote = Promote(app, run, registry, tmp_path)
+    promote = Promote(app, run_here, registry)
     for name in ("v1.9.1", "v2.0.0"):
         app.git("checkout", "--quiet", name)
         assert run("publish", "-i", promote.image, cwd=app.path).returncode == 0

@@ -14,6 +14,11 @@ from tests.support.registry import RegistryServer
 NESTED = b'{"auths":' * 100_000
 
 
+@pytest.fixture
+def run(run_in_process: Run) -> Run:
+    return run_in_process
+
+
 @pytest.mark.parametrize("command", ["verify", "login -u ann", "logout"])
 @pytest.mark.parametrize(
     ("directory", "content", "words"),

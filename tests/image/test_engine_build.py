@@ -12,6 +12,11 @@ from tests.support.image import BUSYBOX, busybox_files, scratch_files
 from tests.support.registry import RegistryServer
 
 
+@pytest.fixture
+def run(run_in_process: Run) -> Run:
+    return run_in_process
+
+
 def released(repository: GitRepository, version: str, files: dict[str, str | bytes]) -> None:
     """Commit files and tag them."""
     repository.write(files)

@@ -12,6 +12,11 @@ LABEL = "org.opencontainers.image."
 
 
 @pytest.fixture
+def run(run_in_process: Run) -> Run:
+    return run_in_process
+
+
+@pytest.fixture
 def app(git_repository: GitRepository) -> GitRepository:
     """A release with a step that runs something."""
     git_repository.write(busybox_files('RUN ["/bin/busybox", "touch", "/made"]\n'))

@@ -4,6 +4,8 @@ import json
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from releasetag.image.platforms import make_index
 from releasetag.registry import Manifest
 from tests.conftest import Run
@@ -15,6 +17,11 @@ from tests.support.registry import RegistryServer
 PLATFORMS = ("linux/amd64", "linux/arm64")
 ARGS = ("--platform", ",".join(PLATFORMS), "--json")
 TAGS = {"1.2.3", "1.2", "latest", "1.2.3-linux-amd64", "1.2.3-linux-arm64"}
+
+
+@pytest.fixture
+def run(run_in_process: Run) -> Run:
+    return run_in_process
 
 
 def tags(registry: RegistryServer) -> dict[str, str]:

@@ -6,11 +6,14 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
 from releasetag.errors import GateError, UsageError
+from releasetag.publish import gates
 from releasetag.publish.gates import parse_gate, run_gate
 
 
@@ -193,6 +196,21 @@ def test_a_signal_ends_all_processes_of_a_gate(
         assert processes.next() == "ready"
         program.send_signal(number)
         assert program.communicate(timeout=20)[0] == f"stopped by {int(number)}\n"
+    assert processes.next() == "all have ended"
+
+
+def test_a_signal_ends_a_gate_that_has_only_just_been_started(
+    processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Starter(ThreadPoolExecutor):
+        def submit(self, *args: Any, **options: Any) -> NoReturn:
+            super().submit(*args, **options)
+            assert processes.next() == "ready"
+            raise KeyboardInterrupt  # as the handler of a signal does, before it is known here
+
+    monkeypatch.setattr(gates, "ThreadPoolExecutor", Starter)
+    with pytest.raises(KeyboardInterrupt):
+        run_gate(["sh", "-c", f"exec > {processes.fifo}; {BACKGROUND}"], os.environ)
     assert processes.next() == "all have ended"
 
 

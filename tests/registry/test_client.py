@@ -19,7 +19,7 @@ from releasetag.errors import AuthError, PushError, ReleasetagError
 from releasetag.reference import Repository
 from releasetag.registry import Manifest, Registries
 from tests.conftest import StartRegistry
-from tests.support.examples import examples
+from tests.support.examples import examples, mostly_slow
 from tests.support.fake_registry import (
     Fault,
     Faulty,
@@ -88,7 +88,7 @@ def matching(pattern: str) -> Callable[[httpx.Request], bool]:
     return lambda r: re.match(pattern, f"{r.method} {r.url.path}") is not None
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", mostly_slow(KINDS, "HEAD of a manifest", "upload", "token"))
 def test_a_transient_fault_is_retried_at_every_kind_of_request(places: Places, kind: str) -> None:
     for number, fault in enumerate(TRANSIENT.values()):
         network, waits = Faulty(matching(KINDS[kind]), fault, times=2), Waits()
@@ -106,7 +106,7 @@ def test_a_body_that_breaks_off_is_read_again(places: Places, kind: str) -> None
     assert (network.met, waits.seconds) == (1, [1])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", mostly_slow(KINDS, "HEAD of a manifest", "upload", "token"))
 def test_a_transient_fault_that_stays_is_an_error_after_five_attempts(
     places: Places, kind: str
 ) -> None:
