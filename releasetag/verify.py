@@ -153,7 +153,9 @@ class _Check:
         if image.missing or not self.deep:
             return replace(image, problem=image.missing)
         manifest = self.registries.manifest(reference)
-        missing = self.registries.missing(self.repository, manifest) if manifest else []
+        if manifest is None:
+            return None
+        missing = self.registries.missing(self.repository, manifest)
         if not missing:
             return image
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""

@@ -10,7 +10,7 @@ from releasetag.plan import Plan
 from releasetag.publish.converge import Listed, may_be_there
 from releasetag.publish.run import Provenance, Run
 from releasetag.published import PublishedImage, inspect_image
-from releasetag.reference import Reference
+from releasetag.reference import Reference, Repository
 from releasetag.registry import Manifest
 from releasetag.tagging import TagResult, put
 from releasetag.text import printable
@@ -95,29 +95,31 @@ def publish(run: Run, origin: Reference | None, *, reused: bool) -> ExactTags:
     provenance = None
     pushed: list[Reference] = []
     in_engine = run.preflight.image_id
+    may_replace = run.plan.settings.overwrite
+    is_dropped = False  # whether this run built, and another one was first
     if origin is None:
         provenance, made = build(run)
-        in_engine = made.image_id
-        # Another run may have published the release while this one built.
-        there = any(_inspect(run, run.first_exact_references))
-        origin = (find_published(run, {}) if there else None) or made.origin
-        pushed = [*made.pushed]
+        in_engine, origin, pushed = made.image_id, made.origin, [*made.pushed]
+        if origin is None and any(_inspect(run, run.first_exact_references)):
+            # Another run has published the release while this one built.
+            origin = find_published(run, {})
+            is_dropped = origin is not None
         run.report.step("Pushing the exact tags")
         if origin is None:
             pushed, digest = _push(run, made)
             origin = pushed[0].repository.at(digest)
         for reference in made.pushed:
             run.report.published(TagResult(reference, origin.digest, "pushed"))
-    overwrite = run.plan.settings.overwrite
-    manifest = _put_everywhere(run, origin, pushed, replace=overwrite)
-    if pushed and not overwrite and (first := _finished_first(run, manifest)):
-        provenance, origin = None, first
-        manifest = _put_everywhere(run, first, [], replace=True)
-    if provenance is None:
+        if pushed and not may_replace and (first := _finished_first(run, origin.digest)):
+            origin, pushed, is_dropped, may_replace = first, [], True, True
+    manifest = _put_everywhere(run, origin, pushed, replace=may_replace)
+    if provenance is None or is_dropped:
         image = inspect_image(run.registries, origin)
         image_id = image.config_digest if image else ""
-        is_reused = reused or bool(pushed)  # another run was first, and this one's image is dropped
-        provenance = Provenance(run.preflight.builder, is_reused, run.clock() - started, image_id)
+        if is_dropped and not (image and in_engine in image.digests):
+            in_engine = ""
+        seconds = run.clock() - started
+        provenance = Provenance(run.preflight.builder, reused or is_dropped, seconds, image_id)
     provenance = replace(provenance, digest=manifest.digest)
     run.report.made(provenance)
     return ExactTags(manifest, provenance, in_engine)
@@ -128,9 +130,12 @@ def put_commit_tags(run: Run, manifest: Manifest) -> None:
 
     def put_if_free(reference: Reference) -> TagResult:
         digest = run.registries.digest(reference)
-        if digest is not None and digest != manifest.digest:
-            return TagResult(reference, digest, "kept", "names another image of this commit")
-        return put(run.registries, reference, manifest, replace=False)
+        if digest is None:
+            run.registries.put_manifest(reference, manifest)
+            return TagResult(reference, manifest.digest, "pushed")
+        if digest == manifest.digest:
+            return TagResult(reference, digest, "unchanged")
+        return TagResult(reference, digest, "kept", "names another image of this commit")
 
     run.each_reported(put_if_free, run.references([tag.name for tag in run.plan.commit]))
 
@@ -182,19 +187,23 @@ def _put_everywhere(
     has_image = {reference.repository for reference in (origin, *done)}
 
     def put_one(reference: Reference) -> TagResult:
-        if reference.repository not in has_image:
-            registries.copy(origin, reference.repository)
         return put(registries, reference, manifest, replace=replace)
 
+    def copy_and_put(reference: Reference) -> TagResult:
+        if reference.repository not in has_image:
+            registries.copy(origin, reference.repository)
+        return put_one(reference)
+
     missing = [reference for reference in run.exact_references if reference not in done]
-    first = {reference.repository: reference for reference in reversed(missing)}
-    run.each_reported(put_one, list(first.values()))
-    has_image |= first.keys()
+    first: dict[Repository, Reference] = {}
+    for reference in missing:
+        first.setdefault(reference.repository, reference)
+    run.each_reported(copy_and_put, list(first.values()))
     run.each_reported(put_one, [each for each in missing if each not in first.values()])
     return manifest
 
 
-def _finished_first(run: Run, manifest: Manifest) -> Reference | None:
+def _finished_first(run: Run, digest: str) -> Reference | None:
     """Find another image of the release that a run has finished while this one pushed.
 
     The engine's push cannot be told to leave a tag alone that appeared meanwhile. Floating tags
@@ -203,8 +212,7 @@ def _finished_first(run: Run, manifest: Manifest) -> Reference | None:
     for tag in run.plan.floating[:1]:
         for repository in run.plan.repositories:
             image = inspect_image(run.registries, repository.tagged(tag.name))
-            is_other = image is not None and image.digest != manifest.digest
-            if image is not None and is_other and image.is_of(run.plan.release):
+            if image and image.digest != digest and image.is_of(run.plan.release):
                 return repository.at(image.digest)
     return None
 

@@ -5,8 +5,22 @@ Registries and engine are fakes in memory (tests/support/world.py).
 
 import pytest
 
-from releasetag.errors import UsageError
-from tests.support.world import Runner, World
+from releasetag.errors import EngineError, UsageError
+from releasetag.image import Preflight
+from releasetag.publish.floating import move
+from releasetag.reference import Reference, Repository
+from releasetag.tagging import TagResult
+from tests.support.promises import VERSION
+from tests.support.world import (
+    HOSTS,
+    PATH,
+    Direct,
+    FakeSource,
+    FullRecord,
+    Runner,
+    World,
+    make_run,
+)
 
 COMMITS = {"v1.9.1": "1" * 40, "v2.0.0": "2" * 40}
 
@@ -94,3 +108,41 @@ def test_a_floating_tag_that_is_an_exact_one_is_refused_before_anything_is_asked
 
     with pytest.raises(UsageError):
         Runner(world, "v2.0.0", "build")
+
+
+class Stopped(FakeSource):
+    """An engine that has stopped after the push."""
+
+    def tag(self, preflight: Preflight, image_id: str, reference: Reference) -> None:
+        super().tag(preflight, image_id, reference)
+        raise EngineError("it has stopped", "start it")
+
+
+@pytest.mark.parametrize("source", [FakeSource, Stopped])
+def test_the_engine_gets_the_tags_that_the_registries_have(source: type[FakeSource]) -> None:
+    world = World(templates=("{version}", "{major}.{minor}", "latest"), commits=dict(COMMITS))
+    publish(world, "1.9.1")
+    one, two = (Repository(host, PATH) for host in HOSTS)
+    first = world.registries[HOSTS[0]]
+    own, held = first.tags["1.9.1"], first.put_image("", "2.0.0", {VERSION: "2.0.0"})
+    first.tags |= {"latest": held, "2.0.0": held}
+    del world.commits["v2.0.0"], world.registries[HOSTS[1]].tags["1.9"]
+    record = FullRecord()
+    run = make_run(world, world.plan("v1.9.1"), Direct(world), record, source=source)
+    engine: FakeSource = run.source  # type: ignore[assignment] # a fake
+    manifest = run.registries.manifest(one.at(own))
+    assert manifest is not None
+    world.registries[HOSTS[1]].tags["latest"] = own
+
+    moved = move(run, run.plan, manifest, "image-id")
+
+    assert moved == [
+        TagResult(one.tagged("1.9"), own, "unchanged"),
+        TagResult(two.tagged("1.9"), own, "pushed"),
+        TagResult(two.tagged("latest"), own, "unchanged"),
+    ]
+    tagged = [("image-id", str(each.reference)) for each in moved]
+    warning = "the engine does not have the floating tags: it has stopped"
+    assert (engine.tagged, record.warnings) == (
+        (tagged, []) if source is FakeSource else (tagged[:1], [warning])
+    )

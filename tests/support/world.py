@@ -109,7 +109,7 @@ class FakeRegistry:
         config = {"config": {"Labels": {**(labels or {})}}}
         content = json.dumps({**config, "history": [{"comment": f"{version} {comment}"}]}).encode()
         self.content[digest_of(content)] = content
-        return self._put_manifest(image_manifest(content, annotations), IMAGE_MANIFEST)
+        return self.put_manifest(image_manifest(content, annotations), IMAGE_MANIFEST)
 
     def put_index(self, tag: str, children: list[str]) -> None:
         """Put an index of manifests under a tag."""
@@ -118,12 +118,12 @@ class FakeRegistry:
             for each in children
         ]
         index = {"schemaVersion": 2, "mediaType": IMAGE_INDEX, "manifests": manifests}
-        self.tags[tag] = self._put_manifest(json.dumps(index).encode(), IMAGE_INDEX)
+        self.tags[tag] = self.put_manifest(json.dumps(index).encode(), IMAGE_INDEX)
 
     def put_schema_1(self, tag: str) -> None:
         """Put a manifest of Docker's first schema under a tag."""
         content = json.dumps({"schemaVersion": 1, "fsLayers": []}).encode()
-        self.tags[tag] = self._put_manifest(content, SCHEMA_1)
+        self.tags[tag] = self.put_manifest(content, SCHEMA_1)
 
     def delete_config(self, digest: str) -> None:
         """Delete an image's configuration, as a garbage collector may."""
@@ -134,7 +134,8 @@ class FakeRegistry:
         found: str = json.loads(self.content[digest])["config"]["digest"]
         return found
 
-    def _put_manifest(self, content: bytes, media_type: str) -> str:
+    def put_manifest(self, content: bytes, media_type: str) -> str:
+        """Put a manifest by its digest."""
         self.content[digest_of(content)] = content
         self.manifests.add(digest_of(content))
         self.media_types[digest_of(content)] = media_type
@@ -210,6 +211,7 @@ class FakeSource:
     """An engine that builds and pushes in memory; see ImageSource.
 
     Attributes:
+        image_id, digest: of the image that is built.
         tagged: the references that were tagged in the engine, with the image ID.
     """
 
@@ -220,16 +222,18 @@ class FakeSource:
         comment = f"{release.version} {build if world.labelled else 'given'}"
         config = {"config": {"Labels": labels if world.labelled else {}}}
         self._config = json.dumps({**config, "history": [{"comment": comment}]}).encode()
-        self._world, self._plan, self._network = world, plan, network
+        self.image_id = digest_of(self._config)
+        self.digest = digest_of(image_manifest(self._config))
+        self.world, self._plan, self._network = world, plan, network
         self.tagged: list[tuple[str, str]] = []
 
     def is_release(self, _preflight: Preflight, image: PublishedImage) -> bool:
-        if self._world.labelled:
+        if self.world.labelled:
             return image.is_of(self._plan.release)
-        return image.config_digest == digest_of(self._config)
+        return image.config_digest == self.image_id
 
     def make(self, _preflight: Preflight) -> MadeImage:
-        return MadeImage(digest_of(self._config))
+        return MadeImage(self.image_id)
 
     def require_ready(self, preflight: Preflight) -> None: ...
 
@@ -237,14 +241,13 @@ class FakeSource:
         self.tagged.append((image_id, str(reference)))
 
     def push(self, _preflight: Preflight, _made: MadeImage, reference: Reference) -> str:
-        content = image_manifest(self._config)
         url = f"https://{reference.repository.registry}/v2/{PATH}"
         for path, body in (
             ("blobs/uploads/1", self._config),
-            (f"manifests/{reference.tag}", content),
+            (f"manifests/{reference.tag}", image_manifest(self._config)),
         ):
             self._network.handle_request(httpx.Request("PUT", f"{url}/{path}", content=body))
-        return digest_of(content)
+        return self.digest
 
 
 @dataclass(frozen=True)
@@ -315,7 +318,7 @@ def make_run(
         reread_git_tags=lambda: world.git_tags,
         run_gate=run_gate,
         environ={"PATH": os.defpath, "ACTIONS_RUNTIME_TOKEN": "of the build alone"},
-        clock=itertools.count().__next__,
+        clock=itertools.count(100).__next__,
     )
 
 
