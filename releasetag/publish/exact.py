@@ -1,6 +1,6 @@
 """Find the release's image, or build it; put it under every exact tag of every repository."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from releasetag.errors import ConflictError, PushError, ReleasetagError
@@ -8,7 +8,7 @@ from releasetag.plan import Plan
 from releasetag.publish.converge import Listed, may_be_there
 from releasetag.publish.run import Provenance, Run
 from releasetag.published import PublishedImage, inspect_image
-from releasetag.reference import Reference
+from releasetag.reference import Reference, Repository
 from releasetag.registry import Manifest
 from releasetag.tagging import TagResult, put
 from releasetag.text import printable
@@ -26,10 +26,12 @@ def find_published(run: Run, listed: Listed) -> Reference | None:
         ConflictError: another image is published under an exact tag.
     """
     first = run.first_exact_references
-    # The PUT of every other exact tag looks again, so that a list which is not whole does no harm.
-    exact = [each for each in run.exact_references if each in first or may_be_there(each, listed)]
+    others = [each for each in run.exact_references if each not in first]
     try:
-        found = _inspect(run, exact)
+        found = _inspect(run, first)
+        listed = _believed(listed, {reference.repository for reference, _ in found})
+        # The PUT of each looks again, so that a list which is not whole does no harm.
+        found += _inspect(run, [each for each in others if may_be_there(each, listed)])
         if run.plan.settings.overwrite:
             return None
         for reference, image in found:
@@ -119,6 +121,11 @@ def _inspect(run: Run, references: Sequence[Reference]) -> list[tuple[Reference,
         return inspect_image(run.registries, reference, denied_is_absent=True)
 
     return [(each, image) for each, image in run.each(inspect, references) if image is not None]
+
+
+def _believed(listed: Listed, seen: Collection[Repository]) -> Listed:
+    """Return the lists without those that are empty where a tag was seen: they prove nothing."""
+    return {each: None if not names and each in seen else names for each, names in listed.items()}
 
 
 def _push(run: Run) -> tuple[list[Reference], str]:
