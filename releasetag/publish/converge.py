@@ -61,9 +61,9 @@ def list_tags(run: Run) -> Listed:
 
 
 def may_be_there(reference: Reference, listed: Listed) -> bool:
-    """Whether a tag may exist, by what the registry lists. An empty list proves nothing."""
+    """Whether a tag may exist, by what the registry lists."""
     names = listed.get(reference.repository)
-    return not names or reference.tag in names
+    return names is None or reference.tag in names
 
 
 def converge(

@@ -25,8 +25,8 @@ _PAGE_LIMIT = 4 * 1024 * 1024  # bytes of one response
 def list_tags(client: RegistryClient, repository: Repository) -> list[str] | None:
     """List the tags, in the registry's order; None if the list cannot be had, or not all of it.
 
-    It is empty if the registry says that it does not know the repository. Not every registry
-    lists tags, or lets everybody list them.
+    It is empty if the registry says that it does not know the repository. A list without tags
+    proves nothing: not every registry lists them, or lets everybody list them.
 
     Raises:
         PushError: see RegistryClient.send; not if the registry refuses.
@@ -57,7 +57,7 @@ def list_tags(client: RegistryClient, repository: Repository) -> list[str] | Non
         if names is None:
             return None
         tags.update(dict.fromkeys(names))
-    return list(tags)
+    return list(tags) or None
 
 
 def _names(response: httpx.Response) -> list[str] | None:

@@ -5,6 +5,7 @@ Registries and engine are fakes in memory (tests/support/world.py).
 
 from dataclasses import replace
 
+import httpx
 import pytest
 
 from releasetag.errors import ConflictError, EngineError, PushError, ReleasetagError
@@ -68,6 +69,38 @@ def test_an_exact_tag_that_is_gone_is_restored_from_a_floating_tag(world: World)
     # Digest and image ID are of one image.
     assert first(world).version(build.digest) == "1.2.3"
     assert build.image_id in first(world).content[build.digest].decode()
+
+
+def test_in_an_empty_repository_one_tag_is_looked_for_before_the_image_is_made(
+    world: World,
+) -> None:
+    requests = publish(world).requests
+
+    pushes = next(n for n, each in enumerate(requests) if each.startswith(("POST ", "PUT ")))
+    assert {each.rpartition("/")[2] for each in requests[:pushes]} == {"list", "1.2.3"}
+
+
+class EmptyLists(FakeRegistry):
+    """A registry that lists no tag, whatever it has."""
+
+    def answer(self, method: str, url: httpx.URL, body: bytes) -> httpx.Response:
+        if url.path.endswith("/tags/list"):
+            return httpx.Response(200, json={"name": "acme/app", "tags": []})
+        return super().answer(method, url, body)
+
+
+def test_an_empty_list_is_not_believed_where_a_tag_is_there() -> None:
+    world = World({"one.test": EmptyLists()}, ("{version}", "{version}-slim", "latest"))
+    world.commits = {"v1.2.3": "3" * 40}
+    publish(world)
+    other = first(world).put_image("other", "1.2.3")
+    first(world).tags["1.2.3-slim"] = other
+
+    refused = publish(world)
+
+    assert isinstance(refused.error, ConflictError)
+    assert not refused.puts
+    assert first(world).tags["1.2.3-slim"] == other
 
 
 def test_a_floating_tag_of_another_release_restores_nothing(world: World) -> None:

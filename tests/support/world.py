@@ -79,6 +79,8 @@ class FakeRegistry:
         kind, _, name = path.partition("/")
         if kind == "tags" and not self.lists_tags:
             return httpx.Response(405)
+        if kind == "tags" and not self.manifests:
+            return httpx.Response(404, json={"errors": [{"code": "NAME_UNKNOWN"}]})
         if kind == "tags":
             return httpx.Response(200, json={"name": PATH, "tags": sorted(self.tags)})
         if method == "POST":
