@@ -429,20 +429,6 @@ def test_what_is_gone_is_counted_by_looking_deep(
     )
 
 
-def test_an_image_that_is_deleted_while_it_is_looked_at_is_not_there(world: World) -> None:
-    registry, digest = first(world), first(world).tags["1.9.0"]
-    reads = iter([0, 404])
-    registry.refuse = lambda method, path: (
-        next(reads) if (method, path) == ("GET", f"manifests/{digest}") else 0
-    )
-
-    (found, _) = verify(world, deep=True)
-
-    assert found.tags[3:] == (
-        row(world, "1.9.0", "1.9.0", "unpublished", actual=None, digest=None),
-    )
-
-
 def test_repositories_that_differ_name_both_digests(world: World) -> None:
     registry = first(world)
     other = registry.put_image("other", "2.0.0", says("2.0.0", "2" * 40))

@@ -316,7 +316,7 @@ def test_a_registry_that_cannot_be_asked_ends_the_run_unless_there_is_no_engine_
     [
         ({ONE: frozenset({"latest"}), TWO: frozenset({"1.9"})}, True),
         ({ONE: frozenset({"1.9"}), TWO: frozenset({"latest"})}, False),
-        ({ONE: frozenset()}, True),
+        ({ONE: frozenset()}, False),  # the registry does not know the repository
         ({ONE: None}, True),
         ({}, True),
     ],
