@@ -129,8 +129,15 @@ def _believed(listed: Listed, seen: Collection[Repository]) -> Listed:
 
 
 def _push(run: Run) -> tuple[list[Reference], str]:
-    """Push the first exact tag of every repository by the engine; all must be one digest."""
+    """Push the first exact tag by the engine; where it pushes several, all must be one digest.
+
+    One repository is enough, and the others get a copy: the engine compresses every layer again
+    for each registry, which takes longer. With several platforms each has tags of its own, in every
+    repository.
+    """
     references = run.first_exact_references
+    if len(run.plan.settings.platforms) < 2:
+        references = references[:1]
     pushed = run.each_reported(lambda reference: _push_one(run, reference), references)
     if len({result.digest for result in pushed}) > 1:
         shown = ", ".join(f"{result.reference} is {result.digest}" for result in pushed)

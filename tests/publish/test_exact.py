@@ -60,6 +60,14 @@ def test_in_an_empty_repository_one_tag_is_looked_for_before_the_image_is_made(
     assert {each.rpartition("/")[2] for each in requests[:pushes]} == {"list", "1.2.3"}
 
 
+def test_the_engine_pushes_to_one_repository_and_the_others_get_a_copy(world: World) -> None:
+    requests = publish(world).requests
+
+    copied = [each for each in requests if each.startswith("PUT ") and "/manifests/sha256:" in each]
+    assert ["two.test" in each for each in copied] == [True]
+    assert None not in named(world, "1.2.3")
+
+
 class EmptyLists(FakeRegistry):
     """A registry that lists no tag, whatever it has."""
 

@@ -68,7 +68,7 @@ def test_a_higher_version_whose_exact_tag_is_gone_keeps_the_tag_if_the_history_h
 def test_a_run_that_died_before_its_last_look_is_mended_by_its_next() -> None:
     """It moved `latest` down: the higher release came between its look and its PUT."""
     world = World(templates=("{version}", "latest"), commits={"v1.9.1": "1" * 40})
-    first = Runner(world, "v1.9.1", "build").to_put(len(world.registries))
+    first = Runner(world, "v1.9.1", "build").to_put(len(world.registries) + 1)
     world.commits["v2.0.0"] = "2" * 40
     assert publish(world, "2.0.0").error is None
     first.step()
