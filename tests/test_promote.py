@@ -381,3 +381,20 @@ def test_a_higher_release_that_nobody_promoted_takes_no_tag(world: World) -> Non
     promote(world, "1.2.2")
 
     assert named(world, "latest") == {"1.2.2"}
+
+
+def test_a_release_is_found_by_its_exact_tag_as_git_has_it(world: World) -> None:
+    world.templates = ("{git_tag}-{short_sha}", "latest")
+    for registry in world.registries.values():
+        registry.tags = {
+            "v1.2.2-2222222": registry.tags["1.2.2"],
+            "1.2.2-2222222": registry.tags["1.2.3"],
+        }
+
+    assert {each.status for each in promote(world, "1.2.2")} == {"pushed"}
+
+    assert named(world, "latest") == {"1.2.2"}
+    world.commits["v1.2.4"] = "4" * 40
+    with pytest.raises(NoReleaseError) as error:
+        plan(world, "1.2.4")
+    assert "app:v1.2.4-4444444 is not published" in str(error.value)

@@ -30,10 +30,10 @@ def registry() -> FakeRegistry:
 
 
 def inspect(
-    registry: FakeRegistry, tag: str = "latest", *, denied_is_absent: bool = False
+    registry: FakeRegistry, tag: str = "latest", **denied_is_absent: bool
 ) -> PublishedImage | None:
     with open_registries(Direct(World({ONE: registry}))) as registries:
-        return inspect_image(registries, APP.tagged(tag), denied_is_absent=denied_is_absent)
+        return inspect_image(registries, APP.tagged(tag), **denied_is_absent)
 
 
 def release(version: str, revision: str = A) -> Release:
@@ -177,3 +177,15 @@ def test_an_image_without_labels_is_known_by_the_first_exact_tag_that_names_it(
         ]:
             found = release_by_digest(registries, APP, digest, versions[::order], POLICY)
             assert found == (version and release(version))
+
+
+def test_an_exact_tag_is_of_the_release_as_git_has_it(registry: FakeRegistry) -> None:
+    digest = registry.put_image("", "1.2.3")
+    policy = TagPolicy((parse_template("{git_tag}-{short_sha}"),))
+    exact = f"v1.2.3-{A[:7]}"
+
+    for tag in ("1.2.3", f"1.2.3-{A[:7]}", f"v1.2.3-{B[:7]}", exact):
+        registry.tags = {tag: digest}
+        with open_registries(Direct(World({ONE: registry}))) as registries:
+            found = release_by_digest(registries, APP, digest, [release("1.2.3")], policy)
+        assert (found is not None) is (tag == exact)

@@ -489,3 +489,39 @@ def test_without_a_release_nothing_is_asked_of_a_repository_but_its_tags(world: 
 
     assert verify(world, requests) == (VerifiedRepository(ONE, ()), VerifiedRepository(TWO, ()))
     assert requests == [f"GET {host} tags/list" for host in HOSTS]
+
+
+def test_exact_tags_are_those_of_the_releases_as_git_has_them(world: World) -> None:
+    """v2.0.0 and 2.0.0 are one version of one commit, with an exact tag each."""
+    world.templates = ("{git_tag}-{short_sha}", "latest")
+    world.commits["2.0.0"] = "2" * 40
+    put(world, says("2.0.0", "2" * 40), "v2.0.0-2222222", "latest")
+    put(world, says("1.9.1", "1" * 40), "v1.9.1-1111111")
+    for registry in world.registries.values():
+        other = registry.put_image("other", "2.0.0", says("2.0.0", "2" * 40))
+        registry.tags["2.0.0-2222222"] = other
+
+    (found, _) = verify(world)
+
+    gone = row(world, "v1.9.0-0000000", "1.9.0", "unpublished", actual=None)
+    assert found.tags == (row(world, "latest", "2.0.0"), gone)
+
+    for registry in world.registries.values():
+        registry.tags["latest"] = other
+    (found, _) = verify(world)
+    assert found.tags == (row(world, "latest", "2.0.0", "drift", actual=other), gone)
+
+
+def test_a_new_repository_is_known_by_the_exact_tag_as_git_has_it(world: World) -> None:
+    world.templates = ("{git_tag}-{short_sha}", "latest")
+    for registry in world.registries.values():
+        registry.tags.clear()
+    requests: list[str] = []
+
+    verify(world, requests)
+
+    head = f"HEAD {ONE.registry} manifests/"
+    assert [each.removeprefix(head) for each in requests if each.startswith(head)] == [
+        "v2.0.0-2222222",
+        "latest",
+    ]

@@ -137,6 +137,17 @@ def test_the_git_tag_as_the_only_exact_tag_shows_what_is_higher() -> None:
     assert named(world, "latest") == {"2.0.0"}
 
 
+def test_the_exact_tag_of_a_higher_release_is_the_one_that_git_has() -> None:
+    world = make_world(("{git_tag}-{short_sha}", "latest"))
+    low = about_to_put(world, "latest")
+    assert publish(world, "2.0.0").error is None
+
+    low.finish()
+
+    assert low.error is None
+    assert named(world, "latest") == {"2.0.0"}
+
+
 def test_a_release_whose_gate_refused_takes_no_tag_and_is_warned_of() -> None:
     world = make_world(gated=True)
     assert publish(world, "1.9.1").error is None
