@@ -32,8 +32,8 @@ USAGE = [
     ("publish", "no image is given", "--image"),
     ("verify", "no image is given", "--image"),
     ("promote 1.2.3", "no image is given", "--image"),
-    ("plan -i Acme/App", "upper-case", "acme/app"),
-    ("verify -i Acme/App", "upper-case", "acme/app"),
+    ("plan -i acme/", "not a repository", "acme/app"),
+    ("verify -i acme/", "not a repository", "acme/app"),
     ("publish -i acme/app:1.2.3", "is a reference", "acme/app"),
     ("promote 1.2.3 -i acme/app@sha256:00", "is a reference"),
     ("plan -i acme//app", "is not a repository"),
@@ -203,7 +203,7 @@ def test_an_error_about_hostile_names_is_printable(app: GitRepository, run_here:
 def test_a_program_that_wants_no_json_finds_nothing_on_standard_output(
     command: str, app: GitRepository, run_here: Run
 ) -> None:
-    done = run_here(*command.split(), "-i", "Acme/App", cwd=app.path)
+    done = run_here(*command.split(), "-i", "acme/", cwd=app.path)
     assert done.returncode == 2, done
     assert done.stdout == "", done
     assert [line.partition(": ")[0] for line in done.stderr.splitlines()] == ["error", "hint"], done
@@ -426,7 +426,7 @@ def test_an_unwritable_output_of_github_actions_is_reported(
 
 
 @pytest.mark.parametrize(
-    ("line", "expected"), [("plan -i acme/app", []), ("plan -i Acme/App --json", ["error", "hint"])]
+    ("line", "expected"), [("plan -i acme/app", []), ("plan -i acme/ --json", ["error", "hint"])]
 )
 def test_a_reader_that_has_seen_enough_is_no_error(
     line: str, expected: list[str], app: GitRepository, home: Path
