@@ -164,7 +164,8 @@ class BuildxImage(ImageSource):
             message, log = self._follow(process.stderr)
             code = process.wait()
         if code:
-            raise _buildx_error(message, log)
+            several = len(self.inputs.settings.platforms) > 1
+            raise _buildx_error(message, log, several=several)
 
     def _follow(self, lines: Iterator[bytes]) -> tuple[str, tuple[str, ...]]:
         """Report progress; return the last message and the failed step's log."""
@@ -342,7 +343,7 @@ def _as_trace(status: Mapping[str, list[dict[str, object]]]) -> dict[str, list[d
     }
 
 
-def _buildx_error(text: str, log: tuple[str, ...]) -> ReleasetagError:
+def _buildx_error(text: str, log: tuple[str, ...], *, several: bool) -> ReleasetagError:
     from releasetag.engine.build_errors import build_error, without_command
 
     for prefix in (_ERROR, f"target {_TARGET}: ", "failed to build: "):
@@ -358,8 +359,12 @@ def _buildx_error(text: str, log: tuple[str, ...]) -> ReleasetagError:
             "see `docker buildx inspect`",
         )
     if "index annotations not supported" in reason:
+        # The labels of several platforms are annotations of their index.
         return UsageError(
-            message, "omit index: from --annotation, or build several platforms or an attestation"
+            "buildx: the builder cannot build for several platforms" if several else message,
+            "name another builder, buildx:NAME, or build with --builder buildkit"
+            if several
+            else "omit index: from --annotation, or build several platforms or an attestation",
         )
     if "not supported for the docker driver" in reason:
         return UsageError(
