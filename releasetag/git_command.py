@@ -11,6 +11,7 @@ import selectors
 import shlex
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -55,6 +56,7 @@ _LONGEST_ANSWER = 256 * 1024**2  # a million tags have half of it
 _LONGEST_MESSAGE = 64 * 1024
 _POLL_SECONDS = 0.05
 _DRAIN_SECONDS = 1
+_importing = threading.Lock()
 
 
 def run(
@@ -96,7 +98,9 @@ def started(
     environ = {**_ENVIRONMENT, **(environ or {})}
     # The library adds variables to those of this process and takes none away.
     unset = [name for name in ELSEWHERE if name in os.environ and name not in environ]
-    handle = _library()().execute(
+    with _importing:
+        git = _library()
+    handle = git().execute(
         # With -C, as the library runs git elsewhere if it cannot enter a directory.
         [*_without(unset), "git", "-C", str(directory), *words],
         istream=subprocess.PIPE if has_stdin else None,

@@ -209,6 +209,32 @@ def test_the_library_is_loaded_without_its_detours_and_not_in_anyone_s_way(
     assert done.stdout.splitlines()[1] == f"{repository.head} {repository.head}"
 
 
+AT_ONCE = """
+import sys, threading
+from pathlib import Path
+from releasetag.git_command import run
+barrier, heads = threading.Barrier(8), []
+def ask():
+    barrier.wait()
+    heads.append(run(Path(sys.argv[1]), "rev-parse", "HEAD").strip())
+threads = [threading.Thread(target=ask) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(*heads)
+"""
+
+
+def test_threads_that_ask_git_at_once_load_the_library_once(repository: GitRepository) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", AT_ONCE, repository.path],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [repository.head] * 8, done.stderr
+
+
 # Where git is told to look elsewhere --------------------------------------------------------------
 
 
