@@ -162,11 +162,11 @@ def promote_release(
     for _ in range(_ROUNDS):
         # An older release that nobody promoted has no right to the tag; a person decides that.
         new = [each for each in reread_history() if each not in plan.history]
-        settled = settle(mover, sorted(pushed, key=str), new, gated=bool(settings.gates))
+        settled = settle(mover, sorted(pushed), new, gated=bool(settings.gates))
         if not settled.changed:
             break
     else:
-        raise not_staying_error(sorted(pushed, key=str))
+        raise not_staying_error(sorted(pushed))
     warn_or_raise_unsure(settled.unsure, pushed, warn)
 
 
@@ -179,7 +179,7 @@ def _pick(policy: TagPolicy, release: Release, picks: Sequence[str]) -> tuple[Ta
         rendered = dict(policy.render_floating(version, revision))
         chosen = {}
         for pick in picks:
-            template = rendered.get(pick) or parse_template(pick)
+            template = parse_template(pick)
             name = template.render(version, revision)
             if template.kind != "floating" or name is None or policy.is_exact(name):
                 raise UsageError(

@@ -4,12 +4,18 @@ from collections.abc import Sequence
 
 import pytest
 
-from releasetag.errors import ConflictError, NoReleaseError, ReleasetagError, UsageError
+from releasetag.errors import (
+    AuthError,
+    ConflictError,
+    NoReleaseError,
+    ReleasetagError,
+    UsageError,
+)
 from releasetag.promote import PromotionPlan, plan_promotion, promote_release
-from releasetag.registry import Registries
 from releasetag.tagging import TagResult
 from releasetag.version import Release
-from tests.support.world import Direct, FakeRegistry, Runner, World
+from tests.support.promises import VERSION
+from tests.support.world import Direct, FakeRegistry, Runner, World, open_registries
 
 
 @pytest.fixture
@@ -39,15 +45,20 @@ def publish(world: World, version: str) -> None:
 
 
 def plan(
-    world: World, version: str, picks: Sequence[str] = (), *, allow_downgrade: bool = False
+    world: World,
+    version: str,
+    picks: Sequence[str] = (),
+    *,
+    allow_downgrade: bool = False,
+    warnings: list[str] | None = None,
 ) -> PromotionPlan:
-    with Registries(lambda _: None, {}, sleep=lambda _: None, transport=Direct(world)) as client:
+    with open_registries(Direct(world)) as client:
         return plan_promotion(
             client,
             world.settings,
             release_of(world, version),
             counted(world),
-            warn=lambda _: None,
+            warn=([] if warnings is None else warnings).append,
             picks=picks,
             allow_downgrade=allow_downgrade,
         )
@@ -60,20 +71,23 @@ def promote(
     *,
     happens: str = "",
     allow_downgrade: bool = False,
+    results: list[TagResult] | None = None,
+    warnings: list[str] | None = None,
 ) -> list[TagResult]:
     """Promote a version; what happens between its look and its moves is published then."""
-    results: list[TagResult] = []
-    planned = plan(world, version, picks, allow_downgrade=allow_downgrade)
+    results = [] if results is None else results
+    warnings = [] if warnings is None else warnings
+    planned = plan(world, version, picks, allow_downgrade=allow_downgrade, warnings=warnings)
     if happens:
         publish(world, happens)
-    with Registries(lambda _: None, {}, sleep=lambda _: None, transport=Direct(world)) as client:
+    with open_registries(Direct(world)) as client:
         promote_release(
             client,
             world.settings,
             planned,
             lambda: counted(world),
             report=results.append,
-            warn=lambda _: None,
+            warn=warnings.append,
             allow_downgrade=allow_downgrade,
         )
     return results
@@ -288,7 +302,7 @@ def test_a_version_without_a_git_tag_and_without_exact_tags_is_refused(world: Wo
     release = Release("", release_of(world, "1.2.3").version, "")
 
     with (
-        Registries(lambda _: None, {}, sleep=lambda _: None, transport=Direct(world)) as client,
+        open_registries(Direct(world)) as client,
         pytest.raises(NoReleaseError) as error,
     ):
         plan_promotion(client, world.settings, release, counted(world), warn=lambda _: None)
@@ -395,6 +409,112 @@ def test_a_release_is_found_by_its_exact_tag_as_git_has_it(world: World) -> None
 
     assert named(world, "latest") == {"1.2.2"}
     world.commits["v1.2.4"] = "4" * 40
+    for registry in world.registries.values():
+        registry.tags["1.2.4-4444444"] = registry.tags["latest"]
     with pytest.raises(NoReleaseError) as error:
         plan(world, "1.2.4")
     assert "app:v1.2.4-4444444 is not published" in str(error.value)
+
+
+def test_a_release_without_a_git_tag_is_not_found_behind_a_floating_tag(world: World) -> None:
+    """It has no revision, and an image that says none may be anybody's."""
+    for registry in world.registries.values():
+        registry.tags = {"latest": registry.put_image("", "1.2.3", {VERSION: "1.2.3"})}
+    release = Release("", release_of(world, "1.2.3").version, "")
+
+    with open_registries(Direct(world)) as client, pytest.raises(NoReleaseError):
+        plan_promotion(client, world.settings, release, counted(world), warn=lambda _: None)
+
+
+def test_a_floating_tag_that_is_not_there_does_not_hide_another(world: World) -> None:
+    world.templates = ("{version}", "new", "latest")
+    for registry in world.registries.values():
+        del registry.tags["1.2.3"]
+
+    results = promote(world, "1.2.3")
+
+    assert {each.status for each in results if each.reference.tag == "new"} == {"pushed"}
+    assert named(world, "new") == {"1.2.3"}
+
+
+def test_one_repository_is_enough(world: World) -> None:
+    del world.registries["two.test"]
+
+    assert outcome(promote(world, "1.2.3", ["new"])) == [("one.test/acme/app:new", "pushed")]
+
+
+def test_what_a_tag_names_is_known_from_the_history_where_the_exact_tag_is_gone(
+    world: World,
+) -> None:
+    for registry in world.registries.values():
+        registry.tags["latest"] = registry.tags.pop("1.2.2")
+
+    assert [str(move.now) for move in plan(world, "1.2.3").moves] == ["1.2.2", "1.2.2"]
+
+
+def test_an_image_that_cannot_be_used_is_warned_of_before_and_when_it_is_replaced(
+    world: World,
+) -> None:
+    first, second = world.registries.values()
+    first.put_schema_1("latest")
+    broken = first.tags["latest"]
+    gone = second.tags["latest"] = second.tags["1.2.2"]
+    second.refuse = lambda method, path: 404 if path == f"manifests/{gone}" else 0
+    warnings: list[str] = []
+
+    results = promote(world, "1.2.3", warnings=warnings)
+
+    assert outcome(results) == [
+        ("one.test/acme/app:latest", "pushed"),
+        ("two.test/acme/app:latest", "pushed"),
+    ]
+    kind = "application/vnd.docker.distribution.manifest.v1+prettyjws"
+    old = f"one.test/acme/app@{broken}"
+    unusable = "names an image that cannot be used, and is replaced:"
+    assert warnings == 2 * [
+        f"one.test/acme/app:latest {unusable} {old} is neither an image nor an index, but {kind!r}",
+        f"two.test/acme/app:latest {unusable} it is gone",
+    ]
+
+
+def test_a_rollback_that_a_registry_refuses_is_reported(world: World) -> None:
+    first, _ = world.registries.values()
+    first.refuse = lambda method, _: 403 if method == "PUT" else 0
+    results: list[TagResult] = []
+
+    with pytest.raises(AuthError) as error:
+        promote(world, "1.2.2", allow_downgrade=True, results=results)
+
+    (latest, other) = (move.reference for move in plan(world, "1.2.2", allow_downgrade=True).moves)
+    assert results == [
+        TagResult(latest, "", "failed", error=str(error.value)),
+        TagResult(other, first.tags["1.2.2"], "pushed"),
+    ]
+
+
+@pytest.mark.parametrize("gated", [False, True])
+def test_with_gates_a_higher_release_takes_a_tag_only_where_it_passed_them(
+    world: World, gated: bool
+) -> None:
+    """1.3.0 has its exact tags, and no floating one: its gate runs, or has refused."""
+    world.gated = gated
+    world.templates = ("{version}", "latest", "stable")
+    for registry in world.registries.values():
+        registry.tags["stable"] = registry.tags["1.2.2"]
+
+    def on_put(_registry: FakeRegistry, tag: str, _digest: str) -> None:
+        if tag == "stable":
+            world.on_put = lambda *_: None
+            publish(world, "1.3.0")
+            for registry in world.registries.values():
+                registry.tags["latest"] = registry.tags["1.2.3"]
+                registry.tags["stable"] = registry.tags["1.2.2"]
+
+    world.on_put = on_put
+    if gated:
+        with pytest.raises(ConflictError, match=r"lower version than 1\.3\.0"):
+            promote(world, "1.2.3")
+    else:
+        promote(world, "1.2.3")
+
+    assert named(world, "stable") == {"1.2.3" if gated else "1.3.0"}

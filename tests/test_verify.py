@@ -497,19 +497,28 @@ def test_exact_tags_are_those_of_the_releases_as_git_has_them(world: World) -> N
     world.commits["2.0.0"] = "2" * 40
     put(world, says("2.0.0", "2" * 40), "v2.0.0-2222222", "latest")
     put(world, says("1.9.1", "1" * 40), "v1.9.1-1111111")
-    for registry in world.registries.values():
-        other = registry.put_image("other", "2.0.0", says("2.0.0", "2" * 40))
-        registry.tags["2.0.0-2222222"] = other
+    # Neither is what v1.9.0 and v2.0.0 are published as.
+    put(world, says("1.9.0", "0" * 40), "1.9.0-0000000")
+    other = put(world, says("2.0.1"), "2.0.0-2222222")
+    wrong = (
+        row(
+            world,
+            "2.0.0-2222222",
+            "2.0.0",
+            "mismatch",
+            actual="2.0.1",
+            reason="its image says that it is version 2.0.1",
+        ),
+        row(world, "v1.9.0-0000000", "1.9.0", "unpublished", actual=None),
+    )
 
     (found, _) = verify(world)
-
-    gone = row(world, "v1.9.0-0000000", "1.9.0", "unpublished", actual=None)
-    assert found.tags == (row(world, "latest", "2.0.0"), gone)
+    assert found.tags == (row(world, "latest", "2.0.0"), *wrong)
 
     for registry in world.registries.values():
         registry.tags["latest"] = other
     (found, _) = verify(world)
-    assert found.tags == (row(world, "latest", "2.0.0", "drift", actual=other), gone)
+    assert found.tags == (row(world, "latest", "2.0.0", "drift", actual="2.0.1"), *wrong)
 
 
 def test_a_new_repository_is_known_by_the_exact_tag_as_git_has_it(world: World) -> None:
