@@ -276,9 +276,15 @@ def test_a_release_is_built_pushed_and_reported_once() -> None:
     assert it.record.outcomes == outcomes(
         "1.2.3", "v1.2.3", "sha-3333333", "1.2", "latest", digest=it.digest
     )
-    assert run.source.tagged == [  # type: ignore[attr-defined] # a fake
+    engine: FakeSource = run.source  # type: ignore[assignment] # a fake
+    assert engine.pushed == [
+        (run.preflight, MadeImage(it.image_id), each.tagged("1.2.3")) for each in (ONE, TWO)
+    ]
+    assert engine.tagged == [
         (it.image_id, f"{host}/acme/app:{tag}") for tag in ("1.2", "latest") for host in HOSTS
     ]
+    # After its push, before the floating tags move, and after that.
+    assert it.network.requests.count("HEAD one.test manifests/1.2.3") == 3
     assert it.record.warnings == []
 
 

@@ -215,6 +215,7 @@ class FakeSource:
     Attributes:
         image_id, digest: of the image that is built.
         tagged: the references that were tagged in the engine, with the image ID.
+        pushed: what each push was given.
     """
 
     def __init__(self, world: World, plan: Plan, network: httpx.BaseTransport, build: str) -> None:
@@ -228,6 +229,7 @@ class FakeSource:
         self.digest = digest_of(image_manifest(self._config))
         self.world, self._plan, self._network = world, plan, network
         self.tagged: list[tuple[str, str]] = []
+        self.pushed: list[tuple[Preflight, MadeImage, Reference]] = []
 
     def is_release(self, _preflight: Preflight, image: PublishedImage) -> bool:
         if self.world.labelled:
@@ -242,7 +244,8 @@ class FakeSource:
     def tag(self, _preflight: Preflight, image_id: str, reference: Reference) -> None:
         self.tagged.append((image_id, str(reference)))
 
-    def push(self, _preflight: Preflight, _made: MadeImage, reference: Reference) -> str:
+    def push(self, preflight: Preflight, made: MadeImage, reference: Reference) -> str:
+        self.pushed.append((preflight, made, reference))
         url = f"https://{reference.repository.registry}/v2/{PATH}"
         for path, body in (
             ("blobs/uploads/1", self._config),
