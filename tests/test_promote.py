@@ -49,8 +49,8 @@ def plan(
     version: str,
     picks: Sequence[str] = (),
     *,
-    allow_downgrade: bool = False,
     warnings: list[str] | None = None,
+    **allow_downgrade: bool,
 ) -> PromotionPlan:
     with open_registries(Direct(world)) as client:
         return plan_promotion(
@@ -60,7 +60,7 @@ def plan(
             counted(world),
             warn=([] if warnings is None else warnings).append,
             picks=picks,
-            allow_downgrade=allow_downgrade,
+            **allow_downgrade,
         )
 
 
@@ -70,14 +70,14 @@ def promote(
     picks: Sequence[str] = (),
     *,
     happens: str = "",
-    allow_downgrade: bool = False,
     results: list[TagResult] | None = None,
     warnings: list[str] | None = None,
+    **allow_downgrade: bool,
 ) -> list[TagResult]:
     """Promote a version; what happens between its look and its moves is published then."""
     results = [] if results is None else results
     warnings = [] if warnings is None else warnings
-    planned = plan(world, version, picks, allow_downgrade=allow_downgrade, warnings=warnings)
+    planned = plan(world, version, picks, warnings=warnings, **allow_downgrade)
     if happens:
         publish(world, happens)
     with open_registries(Direct(world)) as client:
@@ -88,7 +88,7 @@ def promote(
             lambda: counted(world),
             report=results.append,
             warn=warnings.append,
-            allow_downgrade=allow_downgrade,
+            **allow_downgrade,
         )
     return results
 

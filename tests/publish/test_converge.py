@@ -569,6 +569,21 @@ def test_a_release_that_git_does_not_know_takes_the_tag_if_its_exact_tag_appeare
     assert look.record.warnings == []
 
 
+@pytest.mark.parametrize("git_tag", ["v2.0.0", "2.0.0"])
+def test_its_exact_tag_may_be_of_any_git_tag_that_it_may_have(look: Look, git_tag: str) -> None:
+    look.world.templates = ("{git_tag}-{short_sha}", "latest")
+    run = look.make_run()
+    look.name("v1.9.1-1111111", look.digest)
+    listed = list_tags(run)
+    for registry in (look.first, look.second):
+        high = registry.put_image("", "2.0.0", HIGH)
+        registry.tags[f"{git_tag}-aaaaaaa"] = high
+
+    converge(run, run.plan, look.manifest, look.moved("latest"), listed)
+
+    assert look.named("latest") == [high, high]
+
+
 def test_a_release_that_was_there_before_or_that_git_knows_is_not_looked_for(look: Look) -> None:
     """The image of 2.0.0 is of another commit than its git tag."""
     look.world.templates = ("{version}-{short_sha}", "latest")

@@ -11,7 +11,7 @@ import pytest
 from releasetag.errors import ConflictError, EngineError, PushError, ReleasetagError
 from releasetag.image import MadeImage, Preflight
 from releasetag.publish import steps
-from releasetag.publish.exact import find_published, put_commit_tags
+from releasetag.publish.exact import ExactTags, find_published, put_commit_tags
 from releasetag.publish.exact import publish as publish_exact
 from releasetag.publish.run import Provenance, Run
 from releasetag.reference import Reference, Repository
@@ -20,6 +20,7 @@ from tests.support.promises import REVISION, VERSION
 from tests.support.world import (
     HOSTS,
     PATH,
+    PREFLIGHT,
     Direct,
     FakeRegistry,
     FakeSource,
@@ -434,6 +435,20 @@ def test_an_image_that_is_gone_is_an_error() -> None:
         publish_exact(it.run(), gone, reused=True)
 
     assert refusal(error) == (f"{gone} is gone", "see who deletes it, and run again")
+
+
+@pytest.mark.parametrize("reused", [False, True])
+def test_an_image_that_exists_keeps_its_id_in_the_engine(reused: bool) -> None:
+    it = Publication()
+    digest = it.put_everywhere("given", "1.2.3")
+    run = replace(it.run(), preflight=replace(PREFLIGHT, image_id="image-id"))
+
+    done = publish_exact(run, ONE.at(digest), reused=reused)
+
+    manifest = run.registries.manifest(ONE.at(digest))
+    assert manifest is not None
+    provenance = Provenance("fake", reused, 1, it.first.config(digest), digest)
+    assert done == ExactTags(manifest, provenance, "image-id")
 
 
 # Pushes -------------------------------------------------------------------------------------------

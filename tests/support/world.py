@@ -36,6 +36,7 @@ TEMPLATES = ("{version}", "{major}.{minor}", "{major}", "latest", "{channel}")
 HOSTS = ("one.test", "two.test")
 PATH = "acme/app"
 EXACT = re.compile(r"\d+\.\d+\.\d+.*")
+PREFLIGHT = Preflight("fake")
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 
@@ -212,6 +213,8 @@ class World:
 class FakeSource:
     """An engine that builds and pushes in memory; see ImageSource.
 
+    It wants what checking it returned (`PREFLIGHT`, or with more in it), as an engine does.
+
     Attributes:
         image_id, digest: of the image that is built.
         tagged: the references that were tagged in the engine, with the image ID.
@@ -231,17 +234,20 @@ class FakeSource:
         self.tagged: list[tuple[str, str]] = []
         self.pushed: list[tuple[Preflight, MadeImage, Reference]] = []
 
-    def is_release(self, _preflight: Preflight, image: PublishedImage) -> bool:
+    def is_release(self, preflight: Preflight, image: PublishedImage) -> bool:
+        assert preflight.builder == PREFLIGHT.builder
         if self.world.labelled:
             return image.is_of(self._plan.release)
         return image.config_digest == self.image_id
 
-    def make(self, _preflight: Preflight) -> MadeImage:
+    def make(self, preflight: Preflight) -> MadeImage:
+        assert preflight.builder == PREFLIGHT.builder
         return MadeImage(self.image_id)
 
     def require_ready(self, preflight: Preflight) -> None: ...
 
-    def tag(self, _preflight: Preflight, image_id: str, reference: Reference) -> None:
+    def tag(self, preflight: Preflight, image_id: str, reference: Reference) -> None:
+        assert preflight.builder == PREFLIGHT.builder
         self.tagged.append((image_id, str(reference)))
 
     def push(self, preflight: Preflight, made: MadeImage, reference: Reference) -> str:
@@ -316,7 +322,7 @@ def make_run(
     return Run(
         plan,
         source(world, plan, transport, build),  # type: ignore[arg-type] # a fake
-        Preflight("fake"),
+        PREFLIGHT,
         [["true"]] if world.gated else [],
         open_registries(transport),
         record,
