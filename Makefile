@@ -52,7 +52,7 @@ lock: $(VENV)/made ## Pin what the action installs: the newest that pyproject.to
 bench: $(VENV)/made ## Measure time and memory; needs 5 GB of disk for a few minutes
 	PYTHONPATH=. $(BIN)/python scripts/bench
 
-mutants: $(VENV)/made ## Change the rule in a thousand places, and list what no test notices; half an hour
+mutants: $(VENV)/made ## Change the rule in a thousand places, and list what no test notices; over an hour
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[mutants]'
 	$(BIN)/mutmut run
 	$(BIN)/mutmut results
