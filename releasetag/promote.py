@@ -27,7 +27,7 @@ class Promotion:
 
     Attributes:
         digest: what it names now; empty if it is not there.
-        now: the version that it proves to name; None if that cannot be told.
+        now: the version that it proves to name; None if none is proven.
         moves_down: whether that version is higher than the release.
     """
 

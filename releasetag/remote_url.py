@@ -25,7 +25,7 @@ def web_url(url: str) -> str:
     """Return a remote's URL as a browser opens it; empty for a local one.
 
     ``git@github.com:acme/app.git`` and ``https://user:secret@github.com/acme/app.git`` are both
-    ``https://github.com/acme/app``. Empty too where credentials cannot be told from the rest.
+    ``https://github.com/acme/app``. Empty too where credentials may be part of the rest.
     """
     if scp := _SCP.fullmatch(url):
         host, path = scp[1], f"/{scp[2]}"

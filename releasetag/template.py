@@ -44,8 +44,9 @@ FOLLOWS: tuple[Follows, ...] = ("stable", "prerelease", "any")
 
 # Fields that name one version for ever.
 _VERSION_FIELDS = frozenset({"version", "git_tag"})
-# Fields that a version may lack, so that a template with them may have nothing to render.
-_OPTIONAL_FIELDS = frozenset({"prerelease", "build", "channel"})
+OPTIONAL_FIELDS = frozenset({"prerelease", "build", "channel"})
+"""Fields that a version may lack, so that a template with them may have nothing to render."""
+
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
 
@@ -106,7 +107,7 @@ class Template:
         name = _FIELD.sub(lambda field: values[field[1]], self.text)
         if is_tag(name):
             return name
-        if any(not values[field] for field in self.fields & _OPTIONAL_FIELDS):
+        if any(not values[field] for field in self.fields & OPTIONAL_FIELDS):
             return None
         if len(name) > 128:
             raise UsageError(

@@ -23,7 +23,7 @@ class VerifiedTag:
 
     Attributes:
         expected: the version that it should name, by the history.
-        actual: the version that it does name; its digest if that cannot be told; None if it is not
+        actual: the version that it does name; its digest if none is proven; None if it is not
             there.
         status: ``ok``; ``drift``: a floating tag names something else; ``missing``: it is not there
             though it should be; ``unpublished``: the image of a release was never pushed;
@@ -124,7 +124,8 @@ class _Check:
 
     def _listed(self, names: Sequence[str]) -> list[str]:
         """Return those of the tags that may be there, by what the registry lists."""
-        listed = set(self.registries.tags(self.repository) or ())
+        found = self.registries.tags(self.repository)
+        listed = found.names if found else frozenset()
         top = highest(self.history)
         if not listed and top is not None:
             # The repository may be new, or the registry list nothing.

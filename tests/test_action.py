@@ -35,7 +35,14 @@ from tests.support.run import ROOT, TIMEOUT, clean_environ
 
 ACTION = (ROOT / "action.yml").read_text()
 TOKEN = "token-of-the-job"
-STEP_VARIABLES = ("ACTIONS_RUNTIME_TOKEN", "GITHUB_SERVER_URL", "LOGIN_DOCKER_CONFIG", "VERIFY")
+STEP_VARIABLES = (
+    "ACTIONS_RUNTIME_TOKEN",
+    "GITHUB_SERVER_URL",
+    "LOGIN_DOCKER_CONFIG",
+    "RELEASETAG_DRY_RUN",
+    "RELEASETAG_PUSH",
+    "VERIFY",
+)
 (GITHUB_SCRIPT,) = re.findall(r"uses: (actions/github-script@\S+)", ACTION)
 
 
@@ -109,22 +116,41 @@ class Failure:
 def test_an_image_that_another_step_was_to_name_is_not_built_instead(
     given: str, expected: str
 ) -> None:
+    assert commands_of_publish(FROM_IMAGE=given) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "verifies"),
+    [
+        ({"VERIFY": "true"}, True),
+        ({"VERIFY": ""}, False),
+        # There is nothing to be verified.
+        ({"VERIFY": "true", "RELEASETAG_DRY_RUN": "true"}, False),
+        ({"VERIFY": "true", "RELEASETAG_PUSH": "false"}, False),
+    ],
+)
+def test_what_was_published_is_verified_if_asked_for(given: dict[str, str], verifies: bool) -> None:
+    verify = "-I -m releasetag verify\n" if verifies else ""
+
+    assert commands_of_publish(**given) == f"-I -m releasetag publish\n{verify}"
+
+
+def commands_of_publish(**given: str) -> str:
+    """The arguments of the Python that the step starts, a line for each time."""
     (script,) = (
         textwrap.dedent(text)
         for text in re.findall(r"^ +run: \|\n((?: {8}.*\n|\n)+)", ACTION, re.MULTILINE)
         if "releasetag publish" in text
     )
-    environ = {"RELEASETAG_PYTHON": "echo", "FROM_IMAGE": given, "PATH": os.environ["PATH"]}
-
+    environ = {"RELEASETAG_PYTHON": "echo", "FROM_IMAGE": "-", "PATH": os.environ["PATH"]}
     done = subprocess.run(
         ["bash", "-eu", "-c", script],
-        env={**environ, **dict.fromkeys(STEP_VARIABLES, "")},
+        env={**environ, **dict.fromkeys(STEP_VARIABLES, ""), **given},
         capture_output=True,
         text=True,
         check=True,
     )
-
-    assert done.stdout == expected
+    return done.stdout
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ class BuildxImage(ImageSource):
         if not self.plan.settings.push:
             raise UsageError(
                 "buildx builds for the registry, not for the engine",
-                "omit --no-push, or build with --builder auto",
+                f"omit --no-push, or {self._way_out}",
             )
         return Preflight(self.builder, engine_error=self._missing_error())
 
@@ -211,9 +211,12 @@ class BuildxImage(ImageSource):
         """Return the error for a missing buildx; None if it is installed."""
         if run_buildx(self.tools.environ, "version") is not None:
             return None
+        return EngineError("docker buildx is not installed", f"install it, or {self._way_out}")
+
+    @property
+    def _way_out(self) -> str:
         option = self.inputs.settings.needs_buildx
-        way_out = f"omit {option}" if option else "build with --builder auto"
-        return EngineError("docker buildx is not installed", f"install it, or {way_out}")
+        return f"omit {option}" if option else "build with --builder auto"
 
 
 def _target(inputs: BuildInputs, reference: Reference) -> dict[str, Any]:

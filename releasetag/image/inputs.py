@@ -14,7 +14,7 @@ from releasetag.git import WorkTree
 from releasetag.plan import Plan
 from releasetag.project import read_project
 from releasetag.reference import parse_reference
-from releasetag.template import expand
+from releasetag.template import OPTIONAL_FIELDS, expand
 from releasetag.version import Release
 
 if TYPE_CHECKING:
@@ -135,12 +135,15 @@ def _refuse_tag_of_release(spec: str, plan: Plan) -> None:
         reference = parse_reference(ref.strip())
     except UsageError:
         return  # of another type, or buildx's to refuse
-    is_tag = reference.tag in {tag.name for tag in plan.tags}
-    if reference.repository in plan.repositories and (
-        is_tag or plan.settings.policy.is_exact(reference.tag)
-    ):
+    is_tag = reference.tag in {tag.name for tag in plan.tags} or any(
+        # {channel} and its like may be any word: the plan alone says what it is.
+        template.may_render(reference.tag)
+        for template in plan.settings.tags
+        if not template.fields & OPTIONAL_FIELDS
+    )
+    if reference.repository in plan.repositories and is_tag:
         raise UsageError(
-            f"the cache {reference} has a tag of the release's",
+            f"the cache {reference} has a tag that a release may have",
             "name another tag, such as buildcache",
         )
 

@@ -21,13 +21,13 @@ from releasetag.plan import Plan
 from releasetag.publish.run import Run
 from releasetag.published import inspect_image
 from releasetag.reference import Reference, Repository
-from releasetag.registry import Manifest
+from releasetag.registry import Manifest, TagList
 from releasetag.tagging import Mover, TagResult, move
 from releasetag.version import Release
 
 _ROUNDS = 8
 
-Listed = Mapping[Repository, frozenset[str] | None]
+Listed = Mapping[Repository, TagList | None]
 """The tags of each repository; None where the registry does not list them."""
 
 
@@ -54,16 +54,17 @@ def list_tags(run: Run) -> Listed:
     if not run.plan.floating or run.plan.settings.dry_run:
         return {}
     try:
-        found = run.each(run.registries.tags, run.plan.repositories)
+        return dict(run.each(run.registries.tags, run.plan.repositories))
     except PushError as error:
         raise run.registry_error(error) from error
-    return {each: None if names is None else frozenset(names) for each, names in found}
 
 
 def may_be_there(reference: Reference, listed: Listed) -> bool:
     """Whether a tag may exist, by what the registry lists."""
-    names = listed.get(reference.repository)
-    return names is None or reference.tag in names
+    tags = listed.get(reference.repository)
+    if tags is None or (tags.is_known and not tags.names):
+        return True
+    return reference.tag in tags.names
 
 
 def converge(
@@ -239,13 +240,13 @@ def _appeared(run: Run, plan: Plan, listed: Listed) -> list[Release]:
     for repository, before in listed.items():
         after = run.registries.tags(repository)
         # A list without the tag that this run has put is not whole.
-        if after is None or not own.issubset(after):
+        if after is None or not own.issubset(after.names):
             run.report.warn(
                 f"{repository.registry} does not list the tags of {repository}: a release that git"
                 " does not know cannot be seen there"
             )
         elif before is not None:
-            for name in set(after) - before - own:
+            for name in after.names - before.names - own:
                 if release := _unknown_release(run, plan, repository.tagged(name)):
                     found.append(release)
     return found

@@ -206,7 +206,7 @@ def _put_everywhere(
 def _finished_first(run: Run, digest: str) -> Reference | None:
     """Find another image of the release that a run has finished while this one pushed.
 
-    The engine's push cannot be told to leave a tag alone that appeared meanwhile. Floating tags
+    The engine's push replaces a tag that appeared meanwhile. Floating tags
     follow exact ones, so one that names another image of this release shows who was first.
     """
     for tag in run.plan.floating[:1]:

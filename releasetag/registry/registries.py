@@ -115,11 +115,8 @@ class Registries:
         """Put a manifest under a tag or its digest; return its digest, which was confirmed."""
         return manifests.put_manifest(self._client(reference.repository), reference, manifest)
 
-    def tags(self, repository: Repository) -> list[str] | None:
-        """List the tags of a repository; None if the registry does not list them (all).
-
-        It is empty if the registry says that it does not know the repository.
-        """
+    def tags(self, repository: Repository) -> tags.TagList | None:
+        """List the tags of a repository; None if the registry does not list them (all)."""
         return tags.list_tags(self._client(repository), repository)
 
     def image_config(self, repository: Repository, manifest: Manifest) -> ImageConfig:

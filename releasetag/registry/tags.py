@@ -3,6 +3,8 @@
 Source: OCI Distribution 1.1, "Listing tags"; RFC 8288 (the Link header).
 """
 
+from dataclasses import dataclass
+
 import httpx
 
 from releasetag.errors import AuthError
@@ -22,17 +24,29 @@ PAGES = 1000
 _PAGE_LIMIT = 4 * 1024 * 1024  # bytes of one response
 
 
-def list_tags(client: RegistryClient, repository: Repository) -> list[str] | None:
-    """List the tags, in the registry's order; None if the list cannot be had, or not all of it.
+@dataclass(frozen=True)
+class TagList:
+    """The tags that a registry lists of a repository.
 
-    It is empty if the registry says that it does not know the repository. A list without tags
-    proves nothing: not every registry lists them, or lets everybody list them.
+    Attributes:
+        is_known: whether the registry knows the repository. If not, no tag is there; a list
+            without tags of one that it knows proves nothing.
+    """
+
+    names: frozenset[str]
+    is_known: bool = True
+
+
+def list_tags(client: RegistryClient, repository: Repository) -> TagList | None:
+    """List the tags; None if the list cannot be had, or not all of it.
+
+    Not every registry lists tags, or lets everybody list them.
 
     Raises:
         PushError: see RegistryClient.send; not if the registry refuses.
     """
     path = f"/v2/{repository.path}/tags/list?n={PAGE}"
-    tags: dict[str, None] = {}  # a set that keeps its order
+    tags: set[str] = set()
     seen: set[str] = set()
     while path:
         if path in seen or len(seen) == PAGES:
@@ -50,14 +64,15 @@ def list_tags(client: RegistryClient, repository: Repository) -> list[str] | Non
             seen.add(path)
             path = _next_path(response)
         except NotFoundError as error:
-            return [] if error.repository_unknown and not tags else None
+            is_unknown = error.repository_unknown and not tags
+            return TagList(frozenset(), is_known=False) if is_unknown else None
         except (AuthError, RefusedError, TooLargeError, UnreadableLinkError):
             return None  # wrong credentials are an error of whatever is read next
         names = _names(response)
         if names is None:
             return None
-        tags.update(dict.fromkeys(names))
-    return list(tags) or None
+        tags.update(names)
+    return TagList(frozenset(tags))
 
 
 def _names(response: httpx.Response) -> list[str] | None:

@@ -30,6 +30,7 @@ from releasetag.publish.converge import (
 )
 from releasetag.publish.run import Run
 from releasetag.reference import Repository
+from releasetag.registry import TagList
 from releasetag.tagging import Status, TagResult
 from releasetag.version import Release, parse_version
 from tests.support.promises import REVISION, VERSION
@@ -46,6 +47,10 @@ from tests.support.world import (
 
 ONE, TWO = (Repository(host, PATH) for host in HOSTS)
 DEFAULT = ("{version}", "{major}.{minor}", "latest")
+
+
+def tags(*names: str) -> TagList:
+    return TagList(frozenset(names))
 
 
 def make_world(templates: tuple[str, ...] = DEFAULT, hosts: int = 2, **given: bool) -> World:
@@ -119,6 +124,21 @@ def test_a_run_that_may_have_replaced_a_higher_release_says_so() -> None:
     assert "lower version than 2.0.0" in low.error.message
     assert "publish v2.0.0 again" in low.error.hint
     assert publish(world, "2.0.0").error is None
+    assert named(world, "latest") == {"2.0.0"}
+
+
+def test_it_is_seen_in_a_repository_that_was_made_before_its_first_tag() -> None:
+    """Such a registry lists no tag of it, where others say that there is no such repository."""
+    world = World(
+        {"one.test": FakeRegistry(lists_nothing=True)}, DEFAULT, commits={"v1.9.1": "1" * 40}
+    )
+    low = about_to_put(world, "latest")
+    assert publish(world, "2.0.0").error is None
+    del world.commits["v2.0.0"]
+
+    low.finish()
+
+    assert low.error is None
     assert named(world, "latest") == {"2.0.0"}
 
 
@@ -298,7 +318,7 @@ def test_tags_are_listed_where_a_floating_tag_may_move(look: Look) -> None:
     look.second.lists_tags = False
     names = frozenset({"1.9", "1.9.0", "1.9.1", "latest", "stable"})
 
-    assert list_tags(look.run) == {ONE: names, TWO: None}
+    assert list_tags(look.run) == {ONE: TagList(names), TWO: None}
 
     look.network.requests.clear()
     dry = replace(look.plan, settings=replace(look.plan.settings, dry_run=True))
@@ -325,9 +345,10 @@ def test_a_registry_that_cannot_be_asked_ends_the_run_unless_there_is_no_engine_
 @pytest.mark.parametrize(
     ("listed", "may_be"),
     [
-        ({ONE: frozenset({"latest"}), TWO: frozenset({"1.9"})}, True),
-        ({ONE: frozenset({"1.9"}), TWO: frozenset({"latest"})}, False),
-        ({ONE: frozenset()}, False),  # the registry does not know the repository
+        ({ONE: tags("latest"), TWO: tags("1.9")}, True),
+        ({ONE: tags("1.9"), TWO: tags("latest")}, False),
+        ({ONE: tags()}, True),
+        ({ONE: TagList(frozenset(), is_known=False)}, False),
         ({ONE: None}, True),
         ({}, True),
     ],
@@ -589,7 +610,7 @@ def test_a_release_that_was_there_before_or_that_git_knows_is_not_looked_for(loo
     look.world.templates = ("{version}-{short_sha}", "latest")
     look.world.commits["v2.0.0"] = "b" * 40
     run = look.make_run()
-    listed = {ONE: frozenset({"2.0.1-aaaaaaa"}), TWO: frozenset[str]()}
+    listed = {ONE: tags("2.0.1-aaaaaaa"), TWO: tags()}
     for registry in (look.first, look.second):
         for version in ("2.0.0", "2.0.1"):
             labels = {VERSION: version, REVISION: "a" * 40}
@@ -618,7 +639,7 @@ def test_a_list_that_is_not_whole_is_warned_of(look: Look, lists_tags: bool) -> 
     del look.first.tags["1.9.1"]
 
     with pytest.raises(ConflictError):
-        converge(look.run, look.plan, look.manifest, look.moved("latest"), {ONE: frozenset()})
+        converge(look.run, look.plan, look.manifest, look.moved("latest"), {ONE: tags()})
 
     assert look.record.warnings == [
         "one.test does not list the tags of one.test/acme/app: a release that git does not know"

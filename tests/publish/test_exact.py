@@ -15,6 +15,7 @@ from releasetag.publish.exact import ExactTags, find_published, put_commit_tags
 from releasetag.publish.exact import publish as publish_exact
 from releasetag.publish.run import Provenance, Run
 from releasetag.reference import Reference, Repository
+from releasetag.registry import TagList
 from releasetag.tagging import Status, TagResult
 from tests.support.promises import REVISION, VERSION
 from tests.support.world import (
@@ -315,7 +316,9 @@ def test_only_tags_that_may_be_there_are_looked_for() -> None:
     it = Publication()
     run = it.run()
 
-    assert find_published(run, {ONE: frozenset({"other"}), TWO: None}) is None
+    assert (
+        find_published(run, {ONE: TagList(frozenset({"other"})), TWO: TagList(frozenset())}) is None
+    )
 
     assert it.network.requests == [
         "GET one.test manifests/1.2.3",

@@ -16,7 +16,7 @@ from releasetag.registry import Registries
 from releasetag.registry.insecure import is_insecure
 from tests.conftest import StartRegistry
 from tests.registry.test_transport import named
-from tests.support.fake_registry import at, image, open_registries
+from tests.support.fake_registry import at, image, open_registries, tag_names
 from tests.support.registry import RegistryServer, lan_address
 from tests.support.tcp_server import listening, plain_registry
 
@@ -158,7 +158,7 @@ def test_a_name_that_resolves_to_an_insecure_network_is_insecure(
     """As for every name of this machine, where the engine lists the loopback networks."""
     registry = start_registry(tls=tls)
     with open_registries(insecure=["127.0.0.0/8", "::1/128"]) as registries:
-        assert registries.tags(named(registry, "wrong-name.test")) == []
+        assert tag_names(registries, named(registry, "wrong-name.test")) == []
 
 
 def test_a_name_under_localhost_is_on_this_machine(registry: RegistryServer) -> None:

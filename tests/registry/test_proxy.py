@@ -17,7 +17,7 @@ from releasetag.registry.proxy import proxy_for
 from tests.conftest import StartRegistry
 from tests.registry.test_transport import named, trusting
 from tests.support.certificates import make_authority, make_server_identity
-from tests.support.fake_registry import at, image, open_registries
+from tests.support.fake_registry import at, image, open_registries, tag_names
 from tests.support.registry import RegistryServer
 from tests.support.tcp_server import listening, request_line
 
@@ -161,14 +161,14 @@ def test_a_registry_that_no_proxy_names_is_reached_directly(
     environ = trusting(tmp_path / "home", registry, named(registry).registry)
     environ |= {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": no_proxy}
     with open_registries(environ=environ) as registries:
-        assert registries.tags(named(registry)) == []
+        assert tag_names(registries, named(registry)) == []
 
 
 def test_a_registry_on_this_machine_is_reached_directly(registry: RegistryServer) -> None:
     image(registry, "acme/app", "1.2.3")
     environ = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
     with open_registries(environ=environ) as registries:
-        assert registries.tags(at(registry)) == ["1.2.3"]
+        assert tag_names(registries, at(registry)) == ["1.2.3"]
 
 
 def answering(answer: bytes, requests: list[bytes]) -> Callable[[socket.socket], None]:

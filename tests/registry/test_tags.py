@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from releasetag.errors import PushError
+from releasetag.registry import TagList
 from releasetag.registry.links import UnreadableLinkError, next_link
 from tests.support.fake_registry import Waits, at, image, open_registries
 from tests.support.registry import RegistryServer
@@ -23,7 +24,14 @@ def page(*names: object, link: str | bytes = "") -> Answer:
     return Answer(200, json.dumps({"name": "acme/app", "tags": names}).encode(), headers)
 
 
-def listed(server: Scripted, waits: Waits | None = None) -> list[str] | None:
+UNKNOWN = TagList(frozenset(), is_known=False)
+
+
+def tags(*names: str) -> TagList:
+    return TagList(frozenset(names))
+
+
+def listed(server: Scripted, waits: Waits | None = None) -> TagList | None:
     with open_registries(sleep=waits) as registries:
         return registries.tags(server.repository)
 
@@ -35,15 +43,15 @@ def test_tags_are_all_there_however_many(registry: RegistryServer) -> None:
         assert manifest is not None
         for number in range(1, 12):
             registries.put_manifest(at(registry).tagged(str(number)), manifest)
-        assert sorted(registries.tags(at(registry)) or []) == sorted(str(n) for n in range(12))
-        assert registries.tags(at(registry, "acme/nowhere")) == []
+        assert registries.tags(at(registry)) == tags(*map(str, range(12)))
+        assert registries.tags(at(registry, "acme/nowhere")) == UNKNOWN
 
 
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (refusal(404, "NAME_UNKNOWN"), []),
-        (refusal(400, "NAME_UNKNOWN"), []),
+        (refusal(404, "NAME_UNKNOWN"), UNKNOWN),
+        (refusal(400, "NAME_UNKNOWN"), UNKNOWN),
         (refusal(404, "NAME_UNKNOWN", "DENIED"), None),
         (refusal(404, "UNAUTHORIZED"), None),
         (refusal(404), None),
@@ -57,14 +65,14 @@ def test_tags_are_all_there_however_many(registry: RegistryServer) -> None:
         (refusal(410), None),
         (refusal(501), None),
         (Answer(204), None),
-        (page("a", "b"), ["a", "b"]),
-        (page("a", "b", "a"), ["a", "b"]),
-        (page("no tag!", "a"), ["a"]),
-        (page(), None),
-        (Answer(body=b'{"name": "acme/app", "tags": null}'), None),
-        (Answer(body=b'{"tags": null}'), None),
-        (Answer(body=b'{"name": "acme/app"}'), None),
-        (Answer(body=b'{"tags": []}'), None),
+        (page("a", "b"), tags("a", "b")),
+        (page("a", "b", "a"), tags("a", "b")),
+        (page("no tag!", "a"), tags("a")),
+        (page(), tags()),
+        (Answer(body=b'{"name": "acme/app", "tags": null}'), tags()),
+        (Answer(body=b'{"tags": null}'), tags()),
+        (Answer(body=b'{"name": "acme/app"}'), tags()),
+        (Answer(body=b'{"tags": []}'), tags()),
         (Answer(body=b"{}"), None),
         (Answer(body=b'{"token": "t"}'), None),
         (Answer(body=b'{"tags": 7}'), None),
@@ -78,7 +86,7 @@ def test_tags_are_all_there_however_many(registry: RegistryServer) -> None:
     ],
 )
 def test_a_list_is_none_where_the_registry_does_not_list(
-    answer: Answer, expected: list[str] | None
+    answer: Answer, expected: TagList | None
 ) -> None:
     waits = Waits()
     with scripted(lambda _: answer) as server:
@@ -123,7 +131,7 @@ def test_the_next_page_is_read_from_this_registry_however_it_is_announced(
         return page("c") if asked.query.get("last") == ["b"] else page("a", "b", link=link)
 
     with scripted(answer) as server:
-        assert listed(server) == ["a", "b", "c"]
+        assert listed(server) == tags("a", "b", "c")
     assert server.lines == [LIST, LIST]
 
 
@@ -133,7 +141,7 @@ def test_the_next_page_is_read_from_this_registry_however_it_is_announced(
 )
 def test_what_announces_no_next_page_is_the_end(link: str) -> None:
     with scripted(lambda _: page("a", link=link.encode("latin-1"))) as server:
-        assert listed(server) == ["a"]
+        assert listed(server) == tags("a")
     assert server.lines == [LIST]
 
 

@@ -11,7 +11,7 @@ import pytest
 from releasetag.errors import PushError
 from releasetag.reference import Repository
 from tests.conftest import StartRegistry
-from tests.support.fake_registry import Waits, at, breaks, open_registries
+from tests.support.fake_registry import Waits, at, breaks, open_registries, tag_names
 from tests.support.registry import RegistryServer
 from tests.support.tcp_server import listening, plain_registry
 
@@ -104,7 +104,7 @@ def test_a_registry_on_this_machine_is_found_with_and_without_tls_once(
     before = len(registry.requests())
     with open_registries() as registries:
         assert registries.digest(at(registry).tagged("1.2.3")) == expected
-        assert registries.tags(at(registry)) == ["1.2.3"]
+        assert tag_names(registries, at(registry)) == ["1.2.3"]
     assert [line for line in registry.requests()[before:] if line == "GET /v2/"] == ["GET /v2/"]
 
 
@@ -199,7 +199,7 @@ def test_a_real_answer_that_is_cut_is_read_again() -> None:
         thread.start()
         repository = Repository(f"127.0.0.1:{listener.getsockname()[1]}", "app")
         with open_registries(sleep=waits) as registries:
-            assert registries.tags(repository) == ["1"]
+            assert tag_names(registries, repository) == ["1"]
         thread.join(10)
     assert waits.seconds == [1]
 

@@ -173,3 +173,9 @@ class _Cut(httpx.SyncByteStream):
 def cuts(_: httpx.Request) -> httpx.Response:
     """The fault of an answer whose body breaks off."""
     return httpx.Response(200, stream=_Cut())
+
+
+def tag_names(registries: Registries, repository: Repository) -> list[str] | None:
+    """The tags that a registry lists, sorted; None if it lists none."""
+    tags = registries.tags(repository)
+    return sorted(tags.names) if tags else None

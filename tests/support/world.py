@@ -70,6 +70,7 @@ class FakeRegistry:
     tags: dict[str, str] = field(default_factory=dict)
     media_types: dict[str, str] = field(default_factory=dict)
     lists_tags: bool = True
+    lists_nothing: bool = False
     refuse: Callable[[str, str], int] = lambda *_: 0
 
     def answer(self, method: str, url: httpx.URL, body: bytes) -> httpx.Response:
@@ -80,7 +81,7 @@ class FakeRegistry:
         kind, _, name = path.partition("/")
         if kind == "tags" and not self.lists_tags:
             return httpx.Response(405)
-        if kind == "tags" and not self.manifests:
+        if kind == "tags" and not self.manifests and not self.lists_nothing:
             return httpx.Response(404, json={"errors": [{"code": "NAME_UNKNOWN"}]})
         if kind == "tags":
             return httpx.Response(200, json={"name": PATH, "tags": sorted(self.tags)})
