@@ -12,7 +12,7 @@ def test_results_come_in_the_order_of_the_items() -> None:
 
     def do(item: int) -> int:
         if item == 1:
-            assert second_done.wait(20)
+            assert second_done.wait(60)
         else:
             second_done.set()
         return item * 10
@@ -27,7 +27,7 @@ def test_nothing_is_done_for_no_items() -> None:
 def test_items_are_done_map_parallel() -> None:
     together = threading.Barrier(3)
 
-    map_parallel(lambda _: together.wait(20), "abc", jobs=3)
+    map_parallel(lambda _: together.wait(60), "abc", jobs=3)
 
 
 def test_no_more_are_under_way_than_jobs() -> None:
@@ -41,10 +41,10 @@ def test_no_more_are_under_way_than_jobs() -> None:
         with lock:
             now += 1
             most = max(most, now)
-        pairs.wait(20)
+        pairs.wait(60)
         with lock:
             now -= 1
-        pairs.wait(20)
+        pairs.wait(60)
 
     map_parallel(do, range(8), jobs=2)
 
@@ -57,7 +57,7 @@ def test_the_first_failure_in_the_order_of_the_items_is_raised_when_all_have_end
 
     def do(item: int) -> None:
         if item == 1:
-            assert last_done.wait(20)  # fails last, but is named first
+            assert last_done.wait(60)  # fails last, but is named first
             raise ValueError(item)
         if item == 2:
             raise KeyError(item)

@@ -131,7 +131,7 @@ def test_on_a_terminal_the_password_is_asked_for_and_not_shown(
         os.write(outer, f"{answer}\n".encode())
     while b"logged in" not in shown:
         shown += os.read(outer, 1024)
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     os.close(outer)
     assert PASSWORD.encode() not in shown
     assert list(stored(home)) == [registry.address]

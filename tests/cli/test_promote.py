@@ -201,9 +201,9 @@ def test_an_interrupted_promotion_says_what_it_has_moved(
 
     image = f"{start_proxy(promote.registry, decide).address}/acme/app"
     process = start_cli("promote", "2.0.0", "-i", image, "--json", cwd=promote.app.path, home=home)
-    assert arrived.wait(30)
+    assert arrived.wait(60)
     process.send_signal(signal.SIGTERM)
-    stdout, stderr = process.communicate(timeout=30)
+    stdout, stderr = process.communicate(timeout=60)
     released.set()
     assert process.returncode == 143, stderr
     told = json.loads(stdout)

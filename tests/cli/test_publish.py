@@ -177,7 +177,7 @@ class OnTerminal:
     def end(self) -> tuple[int, list[str]]:
         """The exit code, and the lines that stay, without control sequences and what was erased."""
         code = self.process.wait(120)
-        self._reader.join(10)
+        self._reader.join(60)
         os.close(self._outer)
         plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.shown)
         return code, [line.rpartition("\r")[2] for line in plain.replace("\r\n", "\n").split("\n")]

@@ -36,7 +36,7 @@ def test_a_signal_to_another_thread_ends_what_the_main_thread_waits_for(number: 
         try:
             assert process.stdout.readline() == "waits\n"
             process.send_signal(number)
-            output, _ = process.communicate(timeout=30)
+            output, _ = process.communicate(timeout=60)
         finally:
             process.kill()
     assert output == f"stopped {int(number)}\n"
@@ -52,7 +52,7 @@ def test_a_closed_terminal_does_not_end_what_nohup_runs() -> None:
             assert process.stdout.readline() == "waits\n"
             process.send_signal(signal.SIGHUP)
             process.send_signal(signal.SIGTERM)
-            output, _ = process.communicate(timeout=30)
+            output, _ = process.communicate(timeout=60)
         finally:
             process.kill()
     assert output == f"stopped {int(signal.SIGTERM)}\n"

@@ -170,7 +170,7 @@ def test_a_signal_is_told_in_two_lines_and_as_json(
         connection, _ = silent.accept()
         with connection:
             process.send_signal(number)
-            stdout, stderr = process.communicate(timeout=30)
+            stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     error = json.loads(stdout)["error"]
     assert (error["code"], error["kind"]) == (128 + number, "interrupted")

@@ -122,7 +122,7 @@ class Processes:
 
     def next(self) -> str:
         """The next line; ``all have ended`` when nobody holds the FIFO open any more."""
-        return self._lines.get(timeout=20)
+        return self._lines.get(timeout=60)
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ while True:
 
 
 SHORT = "0.2"
-LONG = "60"  # more than a test waits for
+LONG = "600"  # more than a test waits for
 
 
 def start(grace: str, *gate: str | Path) -> "subprocess.Popen[str]":
@@ -173,7 +173,7 @@ def start(grace: str, *gate: str | Path) -> "subprocess.Popen[str]":
     return subprocess.Popen([*PROGRAM, grace, *gate], stdout=subprocess.PIPE, text=True)
 
 
-BACKGROUND = "sleep 60 & echo ready; wait"
+BACKGROUND = "sleep 600 & echo ready; wait"
 
 
 @pytest.mark.parametrize(
@@ -183,10 +183,10 @@ BACKGROUND = "sleep 60 & echo ready; wait"
         (signal.SIGINT, BACKGROUND),
         (signal.SIGHUP, BACKGROUND),
         (signal.SIGQUIT, BACKGROUND),
-        (signal.SIGTERM, "{ echo ready; sleep 60; } | cat | cat"),
-        (signal.SIGTERM, "(sleep 60 & echo ready); sleep 60"),
-        (signal.SIGTERM, "(trap '' TERM; echo ready; sleep 60; sleep 60) & wait"),
-        (signal.SIGINT, "trap '' INT TERM; echo ready; sleep 60; sleep 60"),
+        (signal.SIGTERM, "{ echo ready; sleep 600; } | cat | cat"),
+        (signal.SIGTERM, "(sleep 600 & echo ready); sleep 600"),
+        (signal.SIGTERM, "(trap '' TERM; echo ready; sleep 600; sleep 600) & wait"),
+        (signal.SIGINT, "trap '' INT TERM; echo ready; sleep 600; sleep 600"),
     ],
 )
 def test_a_signal_ends_all_processes_of_a_gate(
@@ -195,7 +195,7 @@ def test_a_signal_ends_all_processes_of_a_gate(
     with start(SHORT, "sh", "-c", f"exec > {processes.fifo}; {script}") as program:
         assert processes.next() == "ready"
         program.send_signal(number)
-        assert program.communicate(timeout=20)[0] == f"stopped by {int(number)}\n"
+        assert program.communicate(timeout=60)[0] == f"stopped by {int(number)}\n"
     assert processes.next() == "all have ended"
 
 
@@ -220,7 +220,7 @@ def test_a_second_signal_ends_a_gate_that_takes_its_time(processes: Processes) -
         program.send_signal(signal.SIGINT)
         assert processes.next() == "SIGTERM"
         program.send_signal(signal.SIGHUP)
-        program.communicate(timeout=20)
+        program.communicate(timeout=60)
     assert processes.next() == "all have ended"
 
 
@@ -241,13 +241,13 @@ def test_ctrl_c_at_a_terminal_reaches_a_gate_once(processes: Processes) -> None:
     ):
         assert processes.next() == "ready"
         terminal_file.write(b"\x03")
-        program.wait(20)
+        program.wait(60)
         assert terminal_file.read(100).endswith(b"stopped by 2\r\n")
     assert processes.next() == "SIGTERM"
     assert processes.next() == "all have ended"
 
 
-@pytest.mark.parametrize("left", ["sleep 60", "sh -c \"trap '' TERM HUP; sleep 60; sleep 60\""])
+@pytest.mark.parametrize("left", ["sleep 600", "sh -c \"trap '' TERM HUP; sleep 600; sleep 600\""])
 def test_what_a_gate_leaves_running_does_not_hold_standard_error_open(left: str) -> None:
     gate = ("sh", "-c", f"{left} & echo done")
     done = subprocess.run(
@@ -256,7 +256,7 @@ def test_what_a_gate_leaves_running_does_not_hold_standard_error_open(left: str)
         capture_output=True,
         text=True,
         check=True,
-        timeout=20,
+        timeout=50,
     )
     assert done.stderr == "done\n"
 

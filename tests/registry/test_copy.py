@@ -231,7 +231,7 @@ def test_blobs_are_copied_four_at_a_time_with_one_token(
         with lock:
             running += 1
             most = max(most, running)
-        together.wait(20)
+        together.wait(60)
         try:
             return network.handle_request(request)
         finally:

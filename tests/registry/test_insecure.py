@@ -112,7 +112,7 @@ def test_registries_that_are_asked_at_once_wait_for_the_engine(
 
     def find_insecure() -> list[str]:
         asked.set()
-        assert answers.wait(20)
+        assert answers.wait(60)
         return [place.address for place in places]
 
     with (
@@ -120,7 +120,7 @@ def test_registries_that_are_asked_at_once_wait_for_the_engine(
         ThreadPoolExecutor(2) as threads,
     ):
         first = threads.submit(registries.digest, at(places[0]).tagged("1"))
-        assert asked.wait(20)
+        assert asked.wait(60)
         second = threads.submit(registries.digest, at(places[1]).tagged("1"))
         with suppress(TimeoutError):  # it waits, as it has to
             second.exception(0.5)

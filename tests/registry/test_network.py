@@ -39,7 +39,7 @@ class Beat:
         """Send a piece of this size at every look at the clock."""
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for start in range(0, len(data), size):
-            assert self.turns.acquire(timeout=30)
+            assert self.turns.acquire(timeout=60)
             connection.sendall(data[start : start + size])
 
 
@@ -151,7 +151,7 @@ def test_an_upload_that_nobody_reads_is_given_up(
                 b"HTTP/1.1 202 Accepted\r\nLocation: /v2/app/up?x=1\r\nContent-Length: 0\r\n\r\n"
             )
         elif line.startswith("PUT"):
-            ended.wait(30)
+            ended.wait(60)
         else:
             connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
 

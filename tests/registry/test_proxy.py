@@ -116,7 +116,7 @@ def tunnel(requests: list[str]) -> Callable[[socket.socket], None]:
             thread = threading.Thread(target=copy, args=(there, connection), daemon=True)
             thread.start()
             copy(connection, there)
-            thread.join(10)
+            thread.join(60)
 
     def copy(source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):

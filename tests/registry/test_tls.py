@@ -65,7 +65,7 @@ def presented_to_a_server(folder: Path) -> bytes | None:
     client = ssl_context("registry.test", (folder,))
     with client.wrap_socket(ours, server_hostname="registry.test") as connection:
         connection.recv(1)
-    thread.join(10)
+    thread.join(60)
     return seen[0]
 
 

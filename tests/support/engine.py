@@ -333,13 +333,13 @@ def _connection(host: str) -> http.client.HTTPConnection:
     if parts.scheme == "unix":
         return _UnixConnection(parts.path)
     if parts.scheme in ("tcp", "http"):
-        return http.client.HTTPConnection(parts.hostname or "", parts.port or 2375, timeout=30)
+        return http.client.HTTPConnection(parts.hostname or "", parts.port or 2375, timeout=60)
     raise OSError(f"the tests cannot use the engine at {host}")
 
 
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=30)
+        super().__init__("localhost", timeout=60)
         self._path = path
 
     def connect(self) -> None:

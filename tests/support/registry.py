@@ -258,7 +258,7 @@ class RegistryServer:
             basic = base64.b64encode(f"{USERNAME}:{PASSWORD}".encode()).decode()
             headers["Authorization"] = f"Basic {basic}"
         request = urllib.request.Request(self.url + path, body, headers, method=method)  # noqa: S310 - our own address
-        with self._opener().open(request, timeout=20) as answer:
+        with self._opener().open(request, timeout=60) as answer:
             return answer.read(), cast("http.client.HTTPMessage", answer.headers)
 
     def _opener(self) -> urllib.request.OpenerDirector:

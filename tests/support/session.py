@@ -179,7 +179,7 @@ def in_thread(target: Callable[..., object], *args: object) -> Iterator[threadin
     thread = threading.Thread(target=target, args=args, daemon=True)
     thread.start()
     yield thread
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
 
 
@@ -244,14 +244,14 @@ def played_engine(engine: Engine) -> Iterator[tuple[Engine, Callable[..., Any]]]
         if path == "hang up":
             return channel.close()
         if path == "health":
-            return await HealthStub(channel).Check(HealthCheckRequest(), timeout=10)
+            return await HealthStub(channel).Check(HealthCheckRequest(), timeout=60)
         types = services._messages()
         name = path.rpartition("/")[2]
         request, reply = types[f"{name}Request"], types[f"{name}Response"]
         return await UnaryUnaryMethod(channel, path, request, reply)(request(**fields))
 
     def calls(path: str, **fields: str) -> Any:
-        accepting.join(10)
+        accepting.join(60)
         return asyncio.run_coroutine_threadsafe(call(path, fields), loop).result(10)
 
     with (
@@ -261,7 +261,7 @@ def played_engine(engine: Engine) -> Iterator[tuple[Engine, Callable[..., Any]]]
         in_thread(accept, listener) as accepting,
     ):
         yield replace(engine, address=f"unix://{path}"), calls
-        accepting.join(10)
+        accepting.join(60)
         loop.call_soon_threadsafe(channels[0].close)
 
 

@@ -35,7 +35,7 @@ def listening(handle: Callable[[socket.socket], None], host: str = "127.0.0.1") 
         with contextlib.suppress(OSError):
             server.shutdown(socket.SHUT_RDWR)
         server.close()
-        thread.join(10)
+        thread.join(60)
 
 
 def request_line(connection: socket.socket) -> str:

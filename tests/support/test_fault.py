@@ -38,7 +38,7 @@ def ask(
 ) -> tuple[int, dict[str, str], bytes]:
     """The status, the headers and the body of the answer to one request."""
     host, port = proxy.address.split(":")
-    with contextlib.closing(http.client.HTTPConnection(host, int(port), timeout=20)) as connection:
+    with contextlib.closing(http.client.HTTPConnection(host, int(port), timeout=60)) as connection:
         connection.request(method, path, body, headers or {})
         answer = connection.getresponse()
         return answer.status, dict(answer.getheaders()), answer.read()
@@ -171,10 +171,10 @@ def test_a_request_is_held_and_a_function_called_before_the_registry_hears_it(
     answers: list[int] = []
     asking = threading.Thread(target=lambda: answers.append(ask(held, "GET", "/v2/held")[0]))
     asking.start()
-    assert arrived.wait(10)
+    assert arrived.wait(60)
     assert "GET /v2/held" not in registry.requests()
     released.set()
-    asking.join(10)
+    asking.join(60)
     assert answers == [404]
 
 

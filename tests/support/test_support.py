@@ -101,7 +101,7 @@ def exchange(server: TokenServer, refresh_token: str) -> int:
     """Ask for a token in exchange for a refresh token; the status of the answer."""
     form = {"grant_type": "refresh_token", "service": "registry.test", "client_id": "me"}
     realm = urlsplit(server.realm)
-    with contextlib.closing(http.client.HTTPConnection(realm.netloc, timeout=20)) as connection:
+    with contextlib.closing(http.client.HTTPConnection(realm.netloc, timeout=60)) as connection:
         connection.request("POST", realm.path, urlencode({**form, "refresh_token": refresh_token}))
         answer = connection.getresponse()
         answer.read()

@@ -442,7 +442,7 @@ def test_health_checks_are_answered_during_a_walk(
 
     def search(*_: object) -> Iterator[tuple[str, os.stat_result]]:
         found.set()
-        assert beaten.wait(10)
+        assert beaten.wait(60)
         return iter(())
 
     async def both() -> None:

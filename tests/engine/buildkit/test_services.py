@@ -187,7 +187,7 @@ def test_a_slow_credential_helper_does_not_make_the_session_look_dead(connected:
     release = threading.Event()
 
     def slow(registry: str) -> None:
-        release.wait(10)
+        release.wait(60)
 
     with (
         played_engine(connected) as (engine, calls),

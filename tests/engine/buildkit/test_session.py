@@ -83,7 +83,7 @@ def test_an_engine_that_stops_blocks_nothing_and_leaves_no_traceback(
     release = threading.Event()
 
     def slow(registry: str) -> None:
-        release.wait(10)
+        release.wait(60)
 
     with (
         played_engine(connected) as (engine, calls),
@@ -96,7 +96,7 @@ def test_an_engine_that_stops_blocks_nothing_and_leaves_no_traceback(
             with pytest.raises(StreamTerminatedError):
                 asking.result()
         release.set()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 50
     assert [thread.name for thread in threading.enumerate() if "buildkit" in thread.name] == []
     assert capfd.readouterr() == ("", "")
     assert caplog.text == ""
@@ -109,20 +109,20 @@ def test_a_credential_helper_that_hangs_does_not_keep_the_build_from_ending(
     release = threading.Event()
 
     def hang(registry: str) -> None:
-        release.wait(10)
+        release.wait(60)
 
     with played_engine(connected) as (engine, calls), ThreadPoolExecutor() as pool:
         with session_on(engine, credentials=StoreThatFinds(hang)):
             asking = pool.submit(calls, "/moby.filesync.v1.Auth/Credentials", Host="ghcr.io")
             assert calls("health").status == HealthCheckResponse.SERVING
             begun = time.monotonic()
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 50
         release.set()
         with pytest.raises(StreamTerminatedError):
             asking.result()
     for thread in threading.enumerate():
         if thread.name == "buildkit-session":
-            thread.join(10)
+            thread.join(60)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_the_first_bytes_of_http2_may_come_together_with_the_answer(
         in_thread(play, listener) as player,
         session_on(replace(connected, address=f"unix://{path}")) as session_id,
     ):
-        player.join(10)
+        player.join(60)
     request = bytes(received).partition(b"\r\n\r\n")[0].decode().split("\r\n")
     assert request[0] == f"POST /v{connected.api_version}/session HTTP/1.1"
     assert f"X-Docker-Expose-Session-Uuid: {session_id}" in request
@@ -220,6 +220,6 @@ def test_an_engine_that_does_not_speak_http2_leaves_no_traceback(
         in_thread(answer_once, listener, UPGRADED + data, True) as player,
         session_on(replace(connected, address=f"unix://{path}")),
     ):
-        player.join(10)
+        player.join(60)
     assert capfd.readouterr() == ("", "")
     assert caplog.text == ""
