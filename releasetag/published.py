@@ -12,7 +12,7 @@ from releasetag.policy import TagPolicy
 from releasetag.reference import Reference, Repository
 from releasetag.registry import BrokenImageError, Registries
 from releasetag.text import printable
-from releasetag.version import Release, Version, parse_version
+from releasetag.version import Release, Snapshot, Version, parse_version
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,14 @@ class PublishedImage:
     problem: str = ""
     missing: str = ""
 
-    def is_of(self, release: Release) -> bool:
-        """Whether it says that it is this version, built from this revision."""
-        return (self.version, self.revision) == (release.version, release.revision)
+    def is_of(self, subject: Release | Snapshot) -> bool:
+        """Whether it says that it is this version, built from this revision.
+
+        A snapshot's version is only a name, which another branch may have given to the commit.
+        """
+        if isinstance(subject, Snapshot):
+            return self.revision == subject.revision
+        return (self.version, self.revision) == (subject.version, subject.revision)
 
 
 def inspect_image(

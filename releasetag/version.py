@@ -9,7 +9,16 @@ from dataclasses import dataclass, field
 
 import semver
 
-__all__ = ["Release", "Version", "channel", "docker_text", "highest", "parse_version", "version_of"]
+__all__ = [
+    "Release",
+    "Snapshot",
+    "Version",
+    "channel",
+    "docker_text",
+    "highest",
+    "parse_version",
+    "version_of",
+]
 
 # Far longer than any tag, and below what Python refuses to turn into an integer.
 _MAX_LENGTH = 1000
@@ -78,6 +87,19 @@ class Release:
 
     git_tag: str
     version: Version
+    revision: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A commit whose image is no release.
+
+    Attributes:
+        version: what the image says in place of a version: the name of its tag, such as ``edge``.
+        revision: the commit.
+    """
+
+    version: str
     revision: str
 
 

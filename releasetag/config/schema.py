@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 from releasetag.config.settings import BUILDERS, CACHES
 from releasetag.errors import UsageError
 from releasetag.history import HISTORY_MODES
-from releasetag.reference import parse_repository
+from releasetag.reference import is_tag, parse_repository
 from releasetag.template import FOLLOWS, Template, parse_template
 from releasetag.version import Version, parse_version
 
@@ -40,7 +40,9 @@ VARIABLE_PREFIX = "RELEASETAG_"
 # Headings in help.
 SOURCE, BUILDING, PUBLISHING, OPTIONS = "What to publish", "Building", "Publishing", "Options"
 
-_ALL = ("plan", "publish", "verify", "promote")
+_RELEASES = ("plan", "publish", "verify", "promote")
+_BUILD = ("publish", "snapshot")
+_ALL = (*_RELEASES, "snapshot")
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Setting:
     choices: tuple[str, ...] = ()
     parse: Callable[[Any], Any] | None = None
     panel: str = OPTIONS
-    commands: tuple[str, ...] = ("publish",)
+    commands: tuple[str, ...] = _BUILD
     may_be_empty: bool = False
     for_all: bool = False
     item_keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -157,6 +159,15 @@ def _version(text: str) -> Version:
     return version
 
 
+def _tag(text: str) -> str:
+    if not is_tag(text):
+        raise UsageError(
+            f"{text!r} is not a tag",
+            "a tag is letters, digits, '_', '.' and '-', and does not begin with '.' or '-'",
+        )
+    return text
+
+
 def _check_choice(text: str, choices: Sequence[str]) -> None:
     if text not in choices:
         raise UsageError(f"{text!r} is not possible", f"choose one of {', '.join(choices)}")
@@ -224,8 +235,10 @@ _ROWS = (
     Setting("context", "path", "--context", "DIR", panel=SOURCE, key="build.context",
             help="Build this directory. Default: PATH."),
     Setting("from_image", "text", "--from-image", "REF", panel=SOURCE,
+            commands=("publish",),
             help="Publish an image of the engine or of a registry."),
     Setting("from_container", "text", "--from-container", "NAME", panel=SOURCE,
+            commands=("publish",),
             help="Publish a container, committed as docker commit does."),
 
     Setting("file", "dockerfile", "--file", "FILE", short="-f", panel=BUILDING, key="build.file",
@@ -291,10 +304,10 @@ _ROWS = (
 
     Setting("push", "flag", "--no-push", panel=PUBLISHING,
             help="Build and tag in the engine only."),
-    Setting("dry_run", "flag", "--dry-run", panel=PUBLISHING, commands=("publish", "promote"),
+    Setting("dry_run", "flag", "--dry-run", panel=PUBLISHING, commands=(*_BUILD, "promote"),
             help="Check everything, change nothing."),
     Setting("overwrite", "flag", "--overwrite", panel=PUBLISHING,
-            help="Replace an exact tag that is published."),
+            help="Replace an exact tag, or a snapshot of the commit, that is published."),
     Setting("allow_dirty", "flag", "--allow-dirty", panel=PUBLISHING,
             help="Build though tracked files are changed."),
     Setting("jobs", "number", "--jobs", "N", panel=PUBLISHING, key="jobs",
@@ -303,7 +316,12 @@ _ROWS = (
     Setting("metadata_file", "path", "--metadata-file", "FILE", panel=PUBLISHING,
             help="Write what --json prints to a file."),
     Setting("gates", "lines", "--gate", "COMMAND", panel=PUBLISHING, key="gates",
+            commands=("publish",),
             help="Run before floating tags move; failing stops them. Repeatable."),
+
+    Setting("edge", "text", "--edge", "TAG", panel=PUBLISHING, key="edge", commands=("snapshot",),
+            parse=_tag,
+            help="The tag of the default branch. Default: edge."),
 
     Setting("images", "list", "--image", "REPOSITORY", short="-i", key="images", commands=_ALL,
             parse=_each(parse_repository),
@@ -312,7 +330,7 @@ _ROWS = (
             commands=("plan", "publish", "verify"),
             parse=_templates, item_keys={"tag": (), "follows": FOLLOWS},
             help="A tag template; may be repeated. Default: {version}, {major}.{minor}, latest."),
-    Setting("git_tag", "text", "--git-tag", "NAME", commands=_ALL,
+    Setting("git_tag", "text", "--git-tag", "NAME", commands=_RELEASES,
             help="The release. Default: the CI run's, or the highest at HEAD."),
     Setting("tag_prefix", "text", "--tag-prefix", "PREFIX", key="tag-prefix", commands=_ALL,
             may_be_empty=True,
@@ -322,11 +340,11 @@ _ROWS = (
             help="Whose git tags count. Default: auto, the remote's too if there is one."),
     Setting("remote", "text", "--remote", "NAME", key="remote", commands=_ALL, for_all=True,
             help="The git remote to ask. Default: origin."),
-    Setting("ignore", "list", "--ignore", "VERSION", key="ignore", commands=_ALL,
+    Setting("ignore", "list", "--ignore", "VERSION", key="ignore", commands=_RELEASES,
             parse=_each(_version),
             help="A yanked version, which holds no tag; may be repeated."),
     Setting("insecure_registries", "list", "--insecure-registry", "HOST",
-            key="insecure-registries", commands=("publish", "verify", "promote"),
+            key="insecure-registries", commands=("publish", "verify", "promote", "snapshot"),
             parse=_each(_insecure_registry),
             help="A registry without TLS, or a range of them as CIDR; may be repeated."),
     Setting("config", "path", "--config", "FILE", commands=_ALL,

@@ -51,6 +51,7 @@ class Settings(BuildSettings):
     jobs: int = 4
     metadata_file: Path | None = None
     gates: tuple[str, ...] = field(default=(), repr=False)
+    edge: str = "edge"
     # The build context where `context` is not given.
     base: Path = Path()
 

@@ -6,6 +6,7 @@ The only part of a publish that uses the engine.
 from releasetag.git import WorkTree
 from releasetag.image.source import (
     EngineReport,
+    ImagePlan,
     ImageSource,
     MadeImage,
     Preflight,
@@ -13,10 +14,10 @@ from releasetag.image.source import (
     builds,
     open_tools,
 )
-from releasetag.plan import Plan
 
 __all__ = [
     "EngineReport",
+    "ImagePlan",
     "ImageSource",
     "MadeImage",
     "Preflight",
@@ -27,7 +28,9 @@ __all__ = [
 ]
 
 
-def image_source(tree: WorkTree, plan: Plan, tools: Tools, report: EngineReport) -> ImageSource:
+def image_source(
+    tree: WorkTree, plan: ImagePlan, tools: Tools, report: EngineReport
+) -> ImageSource:
     """Return the source that the settings name.
 
     Raises:

@@ -41,6 +41,7 @@ from releasetag.json_text import InvalidJsonError, parse_json
 from releasetag.push_failure import kind_of
 from releasetag.reference import Reference, is_digest
 from releasetag.text import printable
+from releasetag.version import Snapshot
 
 _READ_BY_DOCKER = re.compile(
     r"PATH$|HOME$|(?:DY)?LD_|DOCKER_|BUILDX_|BUILDKIT_|SSL_CERT_|(?i:https?|all|no)_(?i:proxy)$"
@@ -87,7 +88,8 @@ class BuildxImage(ImageSource):
 
     def check(self) -> Preflight:
         """Check that buildx is installed, and that the image is to be pushed."""
-        if not self.plan.settings.push:
+        # Without a push, a snapshot is a test of the build, whatever becomes of the image.
+        if not self.plan.settings.push and not isinstance(self.plan.subject, Snapshot):
             raise UsageError(
                 "buildx builds for the registry, not for the engine",
                 f"omit --no-push, or {self._way_out}",
@@ -95,14 +97,17 @@ class BuildxImage(ImageSource):
         return Preflight(self.builder, engine_error=self._missing_error())
 
     def _make(self, preflight: Preflight) -> MadeImage:
-        """Build, and push the first exact tag."""
+        """Build, and push the first exact tag unless nothing is to be pushed."""
         self.require_ready(preflight)
+        is_pushed = self.plan.settings.push
         reference = self.plan.repositories[0].tagged(self.plan.exact[0].name)
         context = self.inputs.context
         self.report.step(f"Building {context.root} with {preflight.builder}", prints=True)
         with tempfile.TemporaryDirectory(prefix="releasetag-") as directory:
             metadata = Path(directory) / "metadata.json"
             self._build(reference, metadata)
+            if not is_pushed:
+                return MadeImage()
             digest = _digest(metadata)
         return MadeImage(origin=reference.repository.at(digest), pushed=(reference,))
 
@@ -111,7 +116,8 @@ class BuildxImage(ImageSource):
         context, arguments = str(self.inputs.context.root), self.inputs.build_args
         options = [
             *(["--builder", name] if name else []),
-            *("--push", "--progress", "rawjson", "--metadata-file", str(metadata)),
+            *(["--push"] if self.plan.settings.push else []),
+            *("--progress", "rawjson", "--metadata-file", str(metadata)),
         ]
         for each in self.inputs.settings.allow:
             options += ["--allow", each]

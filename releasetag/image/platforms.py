@@ -105,7 +105,7 @@ class PlatformImages(BuiltImage):
             image = inspect_image(self.tools.registries, reference, denied_is_absent=True)
             if image is None:
                 continue
-            if image.is_of(self.plan.release):
+            if image.is_of(self.plan.subject):
                 return repository.at(image.digest)
             raise ConflictError(
                 f"{reference} is published already, from another commit or version",

@@ -1,23 +1,56 @@
-"""ImageSource: how a release's image is produced."""
+"""ImageSource: how the image of a release or of a snapshot is produced."""
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
+from releasetag.config import Settings
 from releasetag.credentials import CredentialStore
 from releasetag.errors import EngineError
-from releasetag.plan import Plan
 from releasetag.published import PublishedImage
-from releasetag.reference import Reference
+from releasetag.reference import Reference, Repository
 from releasetag.registry import Registries
+from releasetag.version import Release, Snapshot
 
 if TYPE_CHECKING:
     from releasetag.engine.connect import Engine
     from releasetag.events import BuildEvent, PushEvent
+
+
+class NamedTag(Protocol):
+    """A tag of a plan."""
+
+    @property
+    def name(self) -> str:
+        """The tag itself."""
+
+
+class ImagePlan(Protocol):
+    """What an image is made for: the plan of a release, or of a snapshot."""
+
+    @property
+    def subject(self) -> Release | Snapshot:
+        """What the image says that it is."""
+
+    @property
+    def tags(self) -> Sequence[NamedTag]:
+        """All its tags."""
+
+    @property
+    def exact(self) -> Sequence[NamedTag]:
+        """The tags that it is pushed under before any other."""
+
+    @property
+    def repositories(self) -> tuple[Repository, ...]:
+        """Those to publish to."""
+
+    @property
+    def settings(self) -> Settings:
+        """Of the component that it belongs to."""
 
 
 class EngineReport(Protocol):
@@ -155,12 +188,12 @@ class MadeImage:
 
 @dataclass(frozen=True)
 class ImageSource(ABC):
-    """The source of one release's image: check it, make it once, push it.
+    """The source of one image: check it, make it once, push it.
 
     A subclass makes it; here the engine tags and pushes it.
     """
 
-    plan: Plan
+    plan: ImagePlan
     tools: Tools
     report: EngineReport
 
@@ -190,8 +223,8 @@ class ImageSource(ABC):
             raise preflight.engine_error
 
     def is_release(self, preflight: Preflight, image: PublishedImage) -> bool:  # noqa: ARG002
-        """Whether a published image is the one of this release."""
-        return image.is_of(self.plan.release)
+        """Whether a published image is this one."""
+        return image.is_of(self.plan.subject)
 
     def make(self, preflight: Preflight) -> MadeImage:
         """Make the image, and tag it in the engine with the exact tags.
@@ -225,6 +258,6 @@ class ImageSource(ABC):
         return images.push(engine, reference, credentials, self.report.pushing)
 
 
-def builds(plan: Plan) -> bool:
+def builds(plan: ImagePlan) -> bool:
     """Whether the image is built from the work tree."""
     return not (plan.settings.from_image or plan.settings.from_container)

@@ -6,6 +6,7 @@ have.
 
 from functools import partial
 
+from releasetag.config import Settings
 from releasetag.errors import UsageError
 from releasetag.git import WorkTree
 from releasetag.history import reread_git_tags
@@ -102,7 +103,12 @@ def check_work_tree(tree: WorkTree, plan: Plan) -> None:
             " the image would be built from other code",
             f"check it out first: git checkout {name}",
         )
-    changed = [] if plan.settings.allow_dirty else tree.changed_files()
+    refuse_changed_files(tree, plan.settings)
+
+
+def refuse_changed_files(tree: WorkTree, settings: Settings) -> None:
+    """Raise UsageError if tracked files are changed, unless the settings allow it."""
+    changed = [] if settings.allow_dirty else tree.changed_files()
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         raise UsageError(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from releasetag.plan import Plan
     from releasetag.publish import Provenance
     from releasetag.report.record import PromoteResult, PublishResult
+    from releasetag.snapshot.plan import SnapshotPlan
     from releasetag.verify import VerifiedRepository, VerifiedTag
 
     Console: TypeAlias = "RichConsole | PlainConsole"
@@ -122,9 +123,9 @@ class Tables:
             lines = self._digest(f"dry run: would {_action(plan, build)}", build.digest)
         elif build is not None and build.digest:
             done = "reused" if build.reused else "published"
-            lines = self._digest(f"{plan.release.git_tag} {done} as", build.digest)
+            lines = self._digest(f"{plan.title} {done} as", build.digest)
         elif build is not None and build.image_id:
-            lines = self._digest(f"{plan.release.git_tag} built as", build.image_id)
+            lines = self._digest(f"{plan.title} built as", build.image_id)
         lines += self._table(result.rows)
         if plan.settings.dry_run:
             lines += _repositories(plan)
@@ -226,11 +227,11 @@ def _width(text: str) -> int:
     return cell_len(text)
 
 
-def _repositories(plan: "Plan") -> list[Line]:
+def _repositories(plan: "Plan | SnapshotPlan") -> list[Line]:
     return [_line(f"  to {repository}") for repository in plan.repositories]
 
 
-def _action(plan: "Plan", build: "Provenance") -> str:
+def _action(plan: "Plan | SnapshotPlan", build: "Provenance") -> str:
     if build.reused:
         return "reuse the published image"
     if plan.settings.from_image:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from releasetag.errors import ReleasetagError, UsageError
+from releasetag.plan import Plan
 from releasetag.report.json import format_publish
 from releasetag.report.record import PublishResult
 from releasetag.text import printable
@@ -42,9 +43,10 @@ def format_outputs(result: PublishResult) -> str:
     What is not known, as the publish failed before, is empty.
     """
     build = result.build
-    version = result.plan.release.version if result.plan else None
+    # A snapshot has the name of its tag in place of a version, and no numbers.
+    version = result.plan.release.version if isinstance(result.plan, Plan) else None
     values = {
-        "version": version or "",
+        "version": result.plan.subject.version if result.plan else "",
         "major": version.major if version else "",
         "minor": version.minor if version else "",
         "patch": version.patch if version else "",
@@ -65,7 +67,7 @@ def format_summary(result: PublishResult) -> str:
     plan, build, error = result.plan, result.build, result.error
     lines = _error(error) if error else []
     if plan is not None:
-        lines += [f"### {_code(plan.release.git_tag)}", ""]
+        lines += [f"### {_code(plan.title)}", ""]
         if build is not None and build.digest:
             how = "reused, nothing was built" if build.reused else f"builder: {build.builder}"
             lines += [f"{_code(build.digest)} ({_escape(how)})", ""]

@@ -5,13 +5,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from releasetag.errors import ReleasetagError
+from releasetag.fanout import PlannedTag
+from releasetag.plan import Plan
 
 # Types alone: a plan imports no registry's client.
 if TYPE_CHECKING:
-    from releasetag.fanout import PlannedTag
-    from releasetag.plan import Plan
     from releasetag.publish import Provenance
     from releasetag.report.record import PromoteResult, PublishResult
+    from releasetag.snapshot.plan import SnapshotPlan, SnapshotTag
     from releasetag.tagging import TagResult
     from releasetag.verify import VerifiedRepository, VerifiedTag
 
@@ -80,28 +81,33 @@ def format_object(values: dict[str, Any], error: ReleasetagError | None = None) 
     return json.dumps(shown, indent=2) + "\n"
 
 
-def _plan(plan: "Plan") -> dict[str, Any]:
-    release = plan.release
+def _plan(plan: "Plan | SnapshotPlan") -> dict[str, Any]:
     return {
-        "git_tag": release.git_tag,
-        "version": str(release.version),
-        "revision": release.revision,
-        "prerelease": bool(release.version.prerelease),
-        "history": {"source": plan.git_tags.source, "releases": len(plan.history)},
+        **_subject(plan),
         "tags": [_tag(tag) for tag in plan.tags],
         "images": _texts(plan.repositories),
         "references": _texts(plan.references),
     }
 
 
-def _tag(tag: "PlannedTag") -> dict[str, str]:
-    shown = {
-        "name": tag.name,
-        "template": tag.template.text,
-        "kind": tag.kind,
-        "action": tag.action,
-        "reason": tag.reason,
+def _subject(plan: "Plan | SnapshotPlan") -> dict[str, Any]:
+    subject = plan.subject
+    named = {"version": str(subject.version), "revision": subject.revision}
+    if not isinstance(plan, Plan):
+        return named
+    return {
+        "git_tag": plan.release.git_tag,
+        **named,
+        "prerelease": bool(plan.release.version.prerelease),
+        "history": {"source": plan.git_tags.source, "releases": len(plan.history)},
     }
+
+
+def _tag(tag: "PlannedTag | SnapshotTag") -> dict[str, str]:
+    decision = {"kind": tag.kind, "action": tag.action, "reason": tag.reason}
+    if not isinstance(tag, PlannedTag):
+        return {"name": tag.name, **decision}
+    shown = {"name": tag.name, "template": tag.template.text, **decision}
     return {**shown, "held_by": str(tag.held_by)} if tag.held_by is not None else shown
 
 

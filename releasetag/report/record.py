@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from releasetag.promote import PromotionPlan
     from releasetag.publish import Provenance
     from releasetag.reference import Reference
+    from releasetag.snapshot.plan import SnapshotPlan
     from releasetag.tagging import TagResult
 
 
@@ -37,7 +38,7 @@ class PublishResult:
         error: why it failed; None if it did not.
     """
 
-    plan: "Plan | None"
+    plan: "Plan | SnapshotPlan | None"
     build: "Provenance | None"
     items: "tuple[TagResult, ...]"
     seconds: float
@@ -112,12 +113,12 @@ class Record:
         plan, build: None until they are reported.
     """
 
-    plan: "Plan | None" = None
+    plan: "Plan | SnapshotPlan | None" = None
     build: "Provenance | None" = None
     _published: "dict[Reference, TagResult]" = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def planned(self, plan: "Plan") -> None:
+    def planned(self, plan: "Plan | SnapshotPlan") -> None:
         """Keep the plan."""
         self.plan = plan
 

@@ -1,0 +1,379 @@
+"""The steps of a snapshot, in order.
+
+The image is pushed under the tag of its commit, and then the floating tag is moved to it by
+manifest. So a commit is built once, and the moment between looking at a tag and moving it is short.
+
+Registries have no compare-and-swap. Two runs of different commits may each look at the tag, and
+then move it, in any order. So every run looks again when it has moved it: at the branch, and at the
+images of the commits that came after its own. Whoever moves the tag last looks last.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol
+
+from releasetag.errors import ConflictError, HistoryError, PushError, UsageError
+from releasetag.git import WorkTree
+from releasetag.image import (
+    EngineReport,
+    ImageSource,
+    MadeImage,
+    Preflight,
+    Tools,
+    builds,
+    image_source,
+)
+from releasetag.parallel import map_parallel
+from releasetag.publish.run import Provenance
+from releasetag.publish.steps import refuse_changed_files
+from releasetag.published import PublishedImage, inspect_image
+from releasetag.reference import Reference, Repository
+from releasetag.registry import Manifest, Registries
+from releasetag.snapshot.names import commit_tags
+from releasetag.snapshot.order import Line, Order
+from releasetag.snapshot.plan import SnapshotPlan, read_order
+from releasetag.tagging import Status, TagResult, report_outcome
+from releasetag.text import printable
+from releasetag.version import Snapshot
+
+_ROUNDS = 8
+
+
+class SnapshotReport(EngineReport, Protocol):
+    """Receives what happens as it happens; see `releasetag.publish.Report`."""
+
+    def planned(self, plan: SnapshotPlan) -> None:
+        """The plan stands."""
+
+    def made(self, build: Provenance) -> None:
+        """The image is there; called again when its digest is known."""
+
+    def published(self, item: TagResult) -> None:
+        """The outcome for a reference is known; the last one reported stands."""
+
+
+@dataclass(frozen=True)
+class SnapshotRun:
+    """One snapshot and its collaborators.
+
+    Attributes:
+        found: the image of the commit that is published already, by digest; None: there is none.
+        read_order: looks at a line as it is now.
+        clock: seconds, only ever compared.
+    """
+
+    plan: SnapshotPlan
+    source: ImageSource
+    preflight: Preflight
+    found: Reference | None
+    registries: Registries
+    report: SnapshotReport
+    read_order: Callable[[Line], Order]
+    clock: Callable[[], float]
+
+    def references(self, names: Sequence[str]) -> list[Reference]:
+        """Tags in every repository, name by name."""
+        return [r.tagged(name) for name in names for r in self.plan.repositories]
+
+    def each_reported(
+        self, do: Callable[[Reference], TagResult], references: Sequence[Reference]
+    ) -> list[TagResult]:
+        """Do something to every reference, concurrently, and report every outcome."""
+
+        def reported(reference: Reference) -> TagResult:
+            return report_outcome(reference, lambda: do(reference), self.report.published)
+
+        jobs = self.plan.settings.jobs
+        return [result for _, result in map_parallel(reported, references, jobs)]
+
+
+def publish_snapshot(
+    tree: WorkTree, plan: SnapshotPlan, tools: Tools, report: SnapshotReport
+) -> Provenance:
+    """Build and push what is planned, or reuse the image of the commit.
+
+    Args:
+        tree: the work tree that the image is built from.
+
+    Returns:
+        Where the image came from; the outcome for every reference has been reported.
+
+    Raises:
+        ReleasetagError: any; running it again goes on.
+    """
+    settings = plan.settings
+    if not builds(plan):
+        raise UsageError(
+            "a snapshot is built, and the settings give an image or a container",
+            "omit --from-image and --from-container, and their variables",
+        )
+    refuse_changed_files(tree, settings)
+    found = None
+    if settings.push:
+        report.step("Inspecting the registries")
+        plan, found = find_commit(plan, tools.registries)
+    source = image_source(tree, plan, tools, report)
+    return publish(
+        SnapshotRun(
+            plan,
+            source,
+            source.check(),
+            found,
+            tools.registries,
+            report,
+            lambda line: read_order(tree, settings, line, report.warn),
+            tools.clock,
+        )
+    )
+
+
+def find_commit(
+    plan: SnapshotPlan, registries: Registries
+) -> tuple[SnapshotPlan, Reference | None]:
+    """Find the image of the commit, and the tag that it has or may have in every repository.
+
+    What cannot be used is replaced.
+
+    Raises:
+        ConflictError: other images have the tags of the commit.
+    """
+    names = commit_tags(plan.subject.revision)
+    for name in names:
+        tags = [repository.tagged(name) for repository in plan.repositories]
+        images = [
+            (tag, image)
+            for tag, image in map_parallel(
+                partial(inspect_image, registries, denied_is_absent=True), tags, plan.settings.jobs
+            )
+            if image is not None and not image.problem
+        ]
+        if all(image.is_of(plan.subject) for _, image in images):
+            found = [tag.repository.at(image.digest) for tag, image in images]
+            is_reused = found and not plan.settings.overwrite
+            return plan.with_commit_tag(name), found[0] if is_reused else None
+    raise ConflictError(
+        f"the tags {names[0]} and {names[1]} name images that do not say that they are of this"
+        " commit",
+        "see who pushes them, and delete the one that is wrong",
+    )
+
+
+def publish(run: SnapshotRun) -> Provenance:
+    """Do the steps: see `publish_snapshot`."""
+    settings = run.plan.settings
+    run.report.planned(run.plan)
+    if settings.dry_run:
+        return _dry_run(run)
+    if not settings.push:
+        return _tag_in_engine_only(run)
+    provenance, origin, in_engine = _reuse_or_build(run)
+    manifest = run.registries.settled_manifest(origin)
+    if manifest is None:
+        raise PushError(f"{origin} is gone", "see who deletes it, and run again")
+    provenance = replace(provenance, digest=manifest.digest)
+    run.report.made(provenance)
+    _put_commit_tags(run, origin, manifest)
+    moved = _move(run, manifest)
+    if moved:
+        for reference in moved:
+            run.source.tag(run.preflight, in_engine, reference)
+        _converge(run, manifest)
+    return provenance
+
+
+def _reuse_or_build(run: SnapshotRun) -> tuple[Provenance, Reference, str]:
+    """Return where the image came from, where it is, and its ID in the engine."""
+    builder = run.preflight.builder
+    if run.found is not None:
+        image = inspect_image(run.registries, run.found)
+        image_id = image.config_digest if image else ""
+        return Provenance(builder, True, 0.0, image_id), run.found, ""
+    provenance, made = _build(run)
+    run.report.step("Pushing the tag of the commit")
+    first = run.references([tag.name for tag in run.plan.exact])[0]
+    if made.origin is not None:
+        run.report.published(TagResult(first, made.origin.digest, "pushed"))
+        return provenance, made.origin, made.image_id
+
+    def push(reference: Reference) -> TagResult:
+        digest = run.source.push(run.preflight, made, reference)
+        return TagResult(reference, digest, "pushed")
+
+    (result,) = run.each_reported(push, [first])
+    return provenance, first.repository.at(result.digest), made.image_id
+
+
+def _build(run: SnapshotRun) -> tuple[Provenance, MadeImage]:
+    started = run.clock()
+    made = run.source.make(run.preflight)
+    seconds = run.clock() - started
+    provenance = Provenance(run.preflight.builder, False, seconds, made.image_id)
+    run.report.made(provenance)
+    return provenance, made
+
+
+def _put_commit_tags(run: SnapshotRun, origin: Reference, manifest: Manifest) -> None:
+    """Put the image into every repository, under the commit's tag where it is free."""
+    registries, settings = run.registries, run.plan.settings
+    is_pushed = run.found is None
+
+    def put(reference: Reference) -> TagResult:
+        repository = reference.repository
+        if repository != origin.repository:
+            registries.copy(origin, repository)
+        elif is_pushed:
+            return TagResult(reference, manifest.digest, "pushed")
+        image = inspect_image(registries, reference)
+        if image is not None and image.digest == manifest.digest:
+            return TagResult(reference, image.digest, "unchanged")
+        if image is None or image.problem or settings.overwrite:
+            registries.put_manifest(reference, manifest)
+            return TagResult(reference, manifest.digest, "pushed")
+        return TagResult(reference, image.digest, "kept", "names another image of this commit")
+
+    run.each_reported(put, run.references([tag.name for tag in run.plan.exact]))
+
+
+def _move(run: SnapshotRun, manifest: Manifest) -> list[Reference]:
+    """Move the floating tag; return the references that were moved."""
+    if run.plan.line is None:
+        return []
+    run.report.step("Moving the tag")
+    order = run.read_order(run.plan.line)
+    commit, references = run.plan.line.commit, run.references([t.name for t in run.plan.floating])
+
+    def move(reference: Reference) -> TagResult:
+        digest = run.registries.digest(reference)
+        if digest == manifest.digest:
+            return TagResult(reference, digest, "unchanged")
+        moves, reason = order.decide(commit, _named_commit(run, reference, digest))
+        if not moves:
+            return TagResult(reference, digest or "", "kept", reason)
+        run.registries.put_manifest(reference, manifest)
+        return TagResult(reference, manifest.digest, "pushed", reason)
+
+    results = run.each_reported(move, references)
+    return [result.reference for result in results if result.status == "pushed"]
+
+
+def _named_commit(run: SnapshotRun, reference: Reference, digest: str | None) -> str:
+    """Return the commit that a tag names; empty if it names none that is known."""
+    if digest is None:
+        return ""
+    image = inspect_image(run.registries, reference.repository.at(digest))
+    if image is None or image.problem or not image.revision:
+        why = "does not say what commit it was built from"
+        if image is None or image.problem:
+            why = f"cannot be used: {image.problem if image else 'it is gone'}"
+        run.report.warn(f"{reference} names an image that {why}, and is replaced")
+        return ""
+    return image.revision
+
+
+def _converge(run: SnapshotRun, manifest: Manifest) -> None:
+    """Look at the tag again, and have it name the newest commit whose image is there.
+
+    Raises:
+        ConflictError: another program moves the tag again and again.
+    """
+    line = run.plan.line
+    references = run.references([tag.name for tag in run.plan.floating])
+    for _ in range(_ROUNDS):
+        try:
+            order = run.read_order(line) if line else None
+            if order is None:
+                return
+            current = _current_manifest(run, manifest)
+            settle = partial(_settle, run, order, current)
+            settled = map_parallel(settle, references, run.plan.settings.jobs)
+        except HistoryError as error:
+            run.report.warn(f"the branch could not be read a last time: {error.message}")
+            return
+        if not any(changed for _, changed in settled):
+            return
+    raise ConflictError(
+        f"{', '.join(map(str, references))}: another program moves what this one moved",
+        "see which, then run again",
+    )
+
+
+def _current_manifest(run: SnapshotRun, manifest: Manifest) -> Manifest:
+    """Return the image of this commit: another run may have replaced the one of this run."""
+    first = run.references([tag.name for tag in run.plan.exact])[0]
+    if run.registries.settled_digest(first, manifest.digest) == manifest.digest:
+        return manifest
+    other = _image_of(run, first.repository, run.plan.subject.revision)
+    if other is None:
+        return manifest
+    origin = first.repository.at(other.digest)
+    for repository in run.plan.repositories[1:]:
+        run.registries.copy(origin, repository)
+    return run.registries.settled_manifest(origin) or manifest
+
+
+def _settle(run: SnapshotRun, order: Order, manifest: Manifest, reference: Reference) -> bool:
+    """Have a tag name the newest image; return whether it had to be put."""
+    registries, repository = run.registries, reference.repository
+    commit, reason = order.line.commit, ""
+    for newer in order.newer():
+        image = _image_of(run, repository, newer)
+        found = registries.manifest(repository.at(image.digest)) if image else None
+        if found is not None:
+            commit, manifest = newer, found
+            reason = f"{newer[:7]} was pushed meanwhile, which is newer"
+            break
+    if registries.settled_digest(reference, manifest.digest) == manifest.digest:
+        if reason:
+            run.report.published(TagResult(reference, manifest.digest, "kept", reason))
+        return False
+    digest = registries.digest(reference)
+    moves, why = order.decide(commit, _named_commit(run, reference, digest))
+    if order.line.is_pull and reason:
+        moves = True
+    if not moves:
+        run.report.published(TagResult(reference, digest or "", "kept", why))
+        return False
+    registries.put_manifest(reference, manifest)
+    status: Status = "kept" if reason else "pushed"
+    run.report.published(TagResult(reference, manifest.digest, status, reason or why))
+    return True
+
+
+def _image_of(run: SnapshotRun, repository: Repository, commit: str) -> PublishedImage | None:
+    """Return the image of a commit, if it is in a repository and can be used."""
+    for name in commit_tags(commit):
+        image = inspect_image(run.registries, repository.tagged(name))
+        if image and not image.problem and image.is_of(Snapshot(name, commit)):
+            return image
+    return None
+
+
+def _tag_in_engine_only(run: SnapshotRun) -> Provenance:
+    provenance, made = _build(run)
+    for reference in run.plan.references:
+        run.source.tag(run.preflight, made.image_id, reference)
+    return provenance
+
+
+def _dry_run(run: SnapshotRun) -> Provenance:
+    """Say what would be done: whether the image is there, and whether the tag would move."""
+    plan = run.plan
+    if run.found is None:
+        run.source.require_ready(run.preflight)
+    if plan.settings.push and plan.line is not None:
+        order = run.read_order(plan.line)
+        reasons = []
+        for reference in run.references([tag.name for tag in plan.floating]):
+            digest = run.registries.digest(reference, denied_is_absent=True)
+            if run.found is not None and digest == run.found.digest:
+                continue
+            moves, reason = order.decide(plan.line.commit, _named_commit(run, reference, digest))
+            if not moves:
+                reasons.append(reason)
+        if len(reasons) == len(plan.repositories):
+            run.report.planned(plan.kept(printable(reasons[0])))
+    digest = run.found.digest if run.found else ""
+    provenance = Provenance(run.preflight.builder, run.found is not None, 0.0, "", digest)
+    run.report.made(provenance)
+    return provenance
