@@ -100,13 +100,16 @@ class Order:
         return False, f"names {shown}, which {commit[:7]} does not come after"
 
     def newer(self) -> Iterator[str]:
-        """Yield the commits that the line was at after this run's, the newest first."""
+        """Yield the commits that come in place of this run's, the newest first."""
         own, tip = self.line.commit, self.tip
         if not tip or tip == own:
             return iter(())
         if self.line.is_pull:
             return filter(None, (self.merge, tip))
-        return islice(_between(self.load(), own, tip), _MOST)
+        commits = self.load()
+        if commits.is_ancestor(tip, own) and not self.line.is_ci:
+            return iter(())
+        return islice(_after(commits, own, tip), _MOST)
 
     def _decide_tip(self) -> tuple[bool, str]:
         if self.line.is_pull and self.tip and self.tip != self.line.commit:
@@ -119,15 +122,15 @@ class Order:
         return not self.line.is_ci and commits.is_ancestor(tip, commit)
 
 
-def _between(commits: Commits, own: str, tip: str) -> Iterator[str]:
-    """Yield the tip and its first parents that come after a commit.
+def _after(commits: Commits, own: str, tip: str) -> Iterator[str]:
+    """Yield the tip of a branch, and its first parents, as far as they come after a commit.
 
-    A merge's other parents were never what the branch was at.
+    Where the branch was rewritten, that is all of it. A merge's other parents were never what the
+    branch was at.
     """
+    is_rewritten = not commits.is_ancestor(own, tip)
     commit = tip
-    while commit != own and commits.is_ancestor(own, commit):
-        yield commit
-        parents = commits.parents.get(commit, ())
-        if not parents:
-            return
-        commit = parents[0]
+    while commit and (is_rewritten or not commits.is_ancestor(commit, own)):
+        if is_rewritten or commits.is_ancestor(own, commit):
+            yield commit
+        commit = next(iter(commits.parents.get(commit, ())), "")
