@@ -111,6 +111,7 @@ CASES = [
     Case("metadata_file", "", "out.json", "out.json", "BASE/out.json", None),
     Case("gates", 'gates = ["check --all, now", "sign"]', "check --all, now\nsign",
          ["check --all, now", "sign"], ["check --all, now", "sign"], []),
+    Case("edge", 'edge = "main"', "main", "main", "main", "edge"),
 ]  # fmt: skip
 
 
