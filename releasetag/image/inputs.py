@@ -122,6 +122,9 @@ def caches(plan: ImagePlan) -> tuple[tuple[str, ...], tuple[str, ...]]:
         spec = f"type=registry,ref={plan.repositories[0]}:buildcache-{scope}"
         cache_from.append(spec)
         cache_to.append(f"{spec},mode=max")
+    if not settings.push:
+        # Nothing leaves this machine: others would build from the layers of a fork.
+        cache_to = []
     for spec in cache_to:
         _refuse_tag_of_release(spec, plan)
     return tuple(cache_from), tuple(cache_to)

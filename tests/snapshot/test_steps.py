@@ -1,6 +1,7 @@
 """`releasetag snapshot` with a real engine and registry."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -436,3 +437,61 @@ def test_a_detached_head_has_the_tag_of_its_commit_alone(clone: Clone) -> None:
 
     assert clone.snapshot().returncode == 0
     assert clone.tags == {f"sha-{clone.app.head[:7]}"}
+
+
+DOCKER = """\
+#!/bin/sh
+echo "$@" >> "$0.log"
+"""
+
+
+def test_a_pull_request_from_a_fork_leaves_no_cache_with_buildx_either(
+    clone: Clone, tmp_path: Path
+) -> None:
+    """The docker command is a script that writes down what it is to do."""
+    docker = tmp_path / "programs" / "docker"
+    docker.parent.mkdir()
+    docker.write_text(DOCKER)
+    docker.chmod(0o755)
+    payload = pull_request(clone.app.head, repository="mallory/app")
+    event = github("pull_request", "refs/pull/12/merge", payload, tmp_path / "event")
+    environ = {**event, "PATH": f"{docker.parent}:{os.environ['PATH']}"}
+
+    done = clone.snapshot("--cache", "registry", "--cache-to", "type=gha", "--json", env=environ)
+
+    assert done.returncode == 0, done
+    version, build = Path(f"{docker}.log").read_text().splitlines()
+    assert version == "buildx version"
+    assert f"--tag {clone.image}:sha-" in build
+    assert f"--cache-from type=registry,ref={clone.image}:buildcache-image" in build
+    assert "--push" not in build
+    assert "--cache-to" not in build
+    assert (done.json["digest"], done.json["build"]["builder"]) == (None, "buildx")
+    assert clone.registry.requests() == []
+
+
+@pytest.mark.parametrize("included", [False, True])
+def test_the_clones_own_settings_count_where_commits_are_fetched(
+    clone: Clone, tmp_path: Path, included: bool
+) -> None:
+    """Such as credentials, which actions/checkout puts into a file that the clone includes."""
+    commits = [clone.commit(f"{number}") for number in range(3)]
+    clone.app.git("checkout", "--quiet", commits[0])
+    assert clone.snapshot(env=github("push", "refs/heads/main")).returncode == 0
+    clone.app.git("push", "--quiet", "--force", "origin", f"{commits[1]}:refs/heads/main")
+    tree = clone.app.clone(tmp_path / "clone", depth=1)
+    clone.app.git("push", "--quiet", "origin", f"{commits[2]}:refs/heads/main")
+    url = "https://git.invalid/acme/app.git"
+    tree.git("remote", "set-url", "origin", url)
+    setting = (f"url.{clone.remote.as_uri()}.insteadOf", url)
+    if included:
+        file = tmp_path / "included.config"
+        tree.git("config", "--file", file, *setting)
+        tree.git("config", f"includeIf.gitdir:{tree.path}/.git.path", str(file))
+    else:
+        tree.git("config", *setting)
+
+    done = clone.snapshot("--json", tree=tree, env=github("push", "refs/heads/main"))
+
+    assert done.returncode == 0, done
+    assert clone.named("edge") == commits[1]
