@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import dataclasses
 import json
 import os
 import re
@@ -21,7 +20,7 @@ from typing import Protocol
 
 import pytest
 
-from releasetag.config import Settings
+from releasetag.config.schema import SETTINGS
 from tests.conftest import Run, StartProxy, StartRegistry
 from tests.support.certificates import make_authority, make_server_identity
 from tests.support.cli import put_release
@@ -55,7 +54,7 @@ def names(section: str) -> list[str]:
 
 def test_every_input_is_a_setting_and_is_handed_over_as_that_one() -> None:
     own = {"registry", "username", "password", "working-directory", "from-image", "verify"}
-    settings = {field.name for field in dataclasses.fields(Settings)} - {"base"} | {"config"}
+    settings = set(SETTINGS)
 
     handed_over = re.findall(
         r"^ +RELEASETAG_(\w+): \$\{\{ inputs\.([a-z-]+) \|\| env\.RELEASETAG_(\w+) \}\}$",

@@ -85,6 +85,11 @@ class Setting:
         return self.metavar or "|".join(self.choices)
 
     @property
+    def of_variant(self) -> bool:
+        """Whether a variant may have its own."""
+        return self.name == "images" or self.key.startswith("build.")
+
+    @property
     def variable(self) -> str:
         """The environment variable."""
         return VARIABLE_PREFIX + self.name.upper()
@@ -312,6 +317,8 @@ _ROWS = (
             commands=("plan", "publish", "verify"),
             parse=_templates, item_keys={"tag": (), "follows": FOLLOWS},
             help="A tag template; may be repeated. Default: {version}, {major}.{minor}, latest."),
+    Setting("variants", "list", "--variant", "NAME", commands=_ALL, parse=_each(str),
+            help="Only this one of the [[variants]]; may be repeated. Default: all."),
     Setting("git_tag", "text", "--git-tag", "NAME", commands=_ALL,
             help="The release. Default: the CI run's, or the highest at HEAD."),
     Setting("tag_prefix", "text", "--tag-prefix", "PREFIX", key="tag-prefix", commands=_ALL,

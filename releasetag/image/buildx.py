@@ -98,8 +98,7 @@ class BuildxImage(ImageSource):
         """Build, and push the first exact tag."""
         self.require_ready(preflight)
         reference = self.plan.repositories[0].tagged(self.plan.exact[0].name)
-        context = self.inputs.context
-        self.report.step(f"Building {context.root} with {preflight.builder}", prints=True)
+        self.report_build(self.inputs.context.root, preflight.builder)
         with tempfile.TemporaryDirectory(prefix="releasetag-") as directory:
             metadata = Path(directory) / "metadata.json"
             self._build(reference, metadata)

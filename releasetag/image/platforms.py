@@ -35,11 +35,7 @@ class PlatformImages(BuiltImage):
     def _make(self, preflight: Preflight) -> MadeImage:
         engine = preflight.engine
         platforms = self.inputs.settings.platforms
-        names = ", ".join(platforms)
-        self.report.step(
-            f"Building {self.inputs.context.root} with {preflight.builder} for {names}",
-            prints=True,
-        )
+        self.report_build(self.inputs.context.root, preflight.builder, platforms)
         numbers = _Numbers()
 
         def make(platform: str) -> PlatformImage:

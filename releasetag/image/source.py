@@ -2,10 +2,11 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from releasetag.credentials import CredentialStore
@@ -178,6 +179,13 @@ class ImageSource(ABC):
             return Preflight(builder, self.tools.connect())
         except EngineError as error:
             return Preflight(builder, engine_error=error)
+
+    def report_build(self, directory: Path, builder: str, platforms: Sequence[str] = ()) -> None:
+        """Report that the build of a directory starts."""
+        variant, names = self.plan.settings.variant, ", ".join(platforms)
+        what = f"{variant} from {directory}" if variant else str(directory)
+        for_platforms = f" for {names}" if names else ""
+        self.report.step(f"Building {what} with {builder}{for_platforms}", prints=True)
 
     def require_ready(self, preflight: Preflight) -> None:
         """Check what else `make` would fail on at once.

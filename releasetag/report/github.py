@@ -8,11 +8,15 @@ import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from releasetag.errors import ReleasetagError, UsageError
 from releasetag.report.json import format_publish
 from releasetag.report.record import PublishResult
 from releasetag.text import printable
+
+if TYPE_CHECKING:
+    from releasetag.publish import Provenance
 
 
 def write_outputs(result: PublishResult, environ: Mapping[str, str]) -> None:
@@ -62,19 +66,26 @@ def format_outputs(result: PublishResult) -> str:
 
 def format_summary(result: PublishResult) -> str:
     """Format the step's summary, in Markdown: the error, and a table of tags."""
-    plan, build, error = result.plan, result.build, result.error
+    plan, error = result.plan, result.error
     lines = _error(error) if error else []
     if plan is not None:
         lines += [f"### {_code(plan.release.git_tag)}", ""]
-        if build is not None and build.digest:
-            how = "reused, nothing was built" if build.reused else f"builder: {build.builder}"
-            lines += [f"{_code(build.digest)} ({_escape(how)})", ""]
+        for each in result.variants or (result,):
+            lines += _image(each.build)
         lines += ["| tag | decision | digest | why |", "|---|---|---|---|"]
         for row in result.rows:
             cells = _code(row.name), row.decision, _code(row.digest), _escape(row.reason)
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     return "".join(f"{line}\n" for line in lines)
+
+
+def _image(build: "Provenance | None") -> list[str]:
+    if build is None or not build.digest:
+        return []
+    how = "reused, nothing was built" if build.reused else f"builder: {build.builder}"
+    variant = f"{_code(build.variant)}: " if build.variant else ""
+    return [f"{variant}{_code(build.digest)} ({_escape(how)})", ""]
 
 
 def _error(error: ReleasetagError) -> list[str]:

@@ -11,7 +11,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import httpx
 
@@ -27,7 +27,7 @@ from releasetag.reference import Reference, Repository
 from releasetag.registry import Registries
 from releasetag.report.record import Record
 from releasetag.tagging import TagResult
-from releasetag.template import parse_template
+from releasetag.template import parse_template, with_suffix
 from releasetag.version import parse_version
 from tests.support.promises import REVISION, VERSION
 from tests.support.registry import IMAGE_INDEX, IMAGE_MANIFEST
@@ -162,6 +162,8 @@ class World:
         commits: the git remote's tags.
         ignore: yanked versions.
         gated: whether there is a gate.
+        variants: the suffixes of the variants; the first one is the default, and has the plain
+            names too.
         refused: the versions whose image it refuses.
         passed: the digests that it let pass.
         on_put: called before a tag names another digest, with the registry, the tag and the digest.
@@ -175,6 +177,7 @@ class World:
     commits: dict[str, str] = field(default_factory=dict)
     ignore: set[str] = field(default_factory=set)
     gated: bool = False
+    variants: tuple[str, ...] = ()
     refused: set[str] = field(default_factory=set)
     passed: set[str] = field(default_factory=set)
     on_put: Callable[[FakeRegistry, str, str], None] = lambda *_: None
@@ -182,13 +185,23 @@ class World:
     @property
     def settings(self) -> Settings:
         """Of every run that starts now."""
-        return Settings(
+        plain = Settings(
             images=tuple(Repository(host, PATH) for host in self.registries),
             tags=tuple(map(parse_template, self.templates)),
             ignore=tuple(v for text in self.ignore if (v := parse_version(text))),
             jobs=1,  # or the order of requests would be the threads'
             gates=("true",) if self.gated else (),
         )
+        suffixed = [
+            replace(
+                plain,
+                variant=suffix or "plain",
+                tags=(*(plain.tags if suffix == self.variants[0] else ()), *tags),
+            )
+            for suffix in self.variants
+            for tags in [[with_suffix(each, suffix) for each in plain.tags]]
+        ]
+        return replace(plain, by_variant=tuple(suffixed))
 
     @property
     def git_tags(self) -> GitTags:
@@ -226,7 +239,8 @@ class FakeSource:
         release = plan.release
         labels = {VERSION: str(release.version), REVISION: release.revision}
         # An image that is given is the same in every run.
-        comment = f"{release.version} {build if world.labelled else 'given'}"
+        variant = plan.settings.variant
+        comment = f"{release.version} {build if world.labelled else 'given'} {variant}"
         config = {"config": {"Labels": labels if world.labelled else {}}}
         self._config = json.dumps({**config, "history": [{"comment": comment}]}).encode()
         self.image_id = digest_of(self._config)
@@ -285,7 +299,7 @@ class FullRecord(Record):
     """A record of everything in the order in which it was reported."""
 
     steps: list[str] = field(default_factory=list)
-    builds: list[Provenance] = field(default_factory=list)
+    all_builds: list[Provenance] = field(default_factory=list)
     outcomes: list[TagResult] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -294,7 +308,7 @@ class FullRecord(Record):
 
     def made(self, build: Provenance) -> None:
         super().made(build)
-        self.builds.append(build)
+        self.all_builds.append(build)
 
     def published(self, item: TagResult) -> None:
         super().published(item)
@@ -320,7 +334,25 @@ def make_run(
     run_gate: Callable[[Sequence[str], Mapping[str, str]], None] = lambda *_: None,
 ) -> Run:
     """One publish, whose clock goes on by a second whenever it is looked at."""
-    return Run(
+    (run,) = make_runs(
+        world, plan, transport, record, source=source, build=build, run_gate=run_gate
+    )
+    return run
+
+
+def make_runs(
+    world: World,
+    plan: Plan,
+    transport: httpx.BaseTransport,
+    record: FullRecord,
+    *,
+    source: type[FakeSource] = FakeSource,
+    build: str = "build",
+    run_gate: Callable[[Sequence[str], Mapping[str, str]], None] = lambda *_: None,
+) -> list[Run]:
+    """The publish of every variant."""
+    record.planned(plan)
+    first = Run(
         plan,
         source(world, plan, transport, build),  # type: ignore[arg-type] # a fake
         PREFLIGHT,
@@ -332,6 +364,15 @@ def make_run(
         environ={"PATH": os.defpath, "ACTIONS_RUNTIME_TOKEN": "of the build alone"},
         clock=itertools.count(100).__next__,
     )
+    return [
+        replace(
+            first,
+            plan=each,
+            source=source(world, each, transport, build),  # type: ignore[arg-type] # a fake
+            siblings=[other for other in plan.images if other is not each],
+        )
+        for each in plan.images
+    ]
 
 
 class Runner(httpx.BaseTransport):
@@ -420,11 +461,11 @@ class Runner(httpx.BaseTransport):
             raise self.error
 
     def _run(self) -> None:
-        run = make_run(
+        runs = make_runs(
             self._world, self._plan, self, self.record, build=self._build, run_gate=self._gate
         )
         try:
-            publish(run)
+            publish(*runs)
         except BaseException as error:  # noqa: BLE001 (looked at by whoever waits)
             self.error = error
         finally:
@@ -437,4 +478,5 @@ class Runner(httpx.BaseTransport):
         assert "ACTIONS_RUNTIME_TOKEN" not in environ
         if environ["RELEASETAG_VERSION"] in self._world.refused:
             raise GateError("the gate refused", "mend the image")
-        self._world.passed.add(environ["RELEASETAG_DIGEST"])
+        references = environ["RELEASETAG_REFERENCES"].splitlines()
+        self._world.passed |= {each.partition("@")[2] for each in references}
