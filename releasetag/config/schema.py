@@ -173,14 +173,17 @@ def _builder(text: str) -> str:
     return text
 
 
+def _platform(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]+/[a-z0-9_]+(?:/[a-z0-9.]+)?", text, re.ASCII):
+        raise UsageError(
+            f"{text!r} is not a platform", "write it as in linux/amd64 or linux/arm/v7"
+        )
+    return text
+
+
 def _platforms(values: Iterable[str]) -> tuple[str, ...]:
     parts = [part.strip() for value in values for part in value.split(",") if part.strip()]
-    for part in parts:
-        if not re.fullmatch(r"[a-z0-9]+/[a-z0-9_]+(?:/[a-z0-9.]+)?", part, re.ASCII):
-            raise UsageError(
-                f"{part!r} is not a platform", "write it as in linux/amd64 or linux/arm/v7"
-            )
-    return tuple(dict.fromkeys(parts))
+    return tuple(dict.fromkeys(map(_platform, parts)))
 
 
 def _annotations(values: Sequence[str]) -> tuple[str, ...]:
@@ -294,6 +297,8 @@ _ROWS = (
             parse=_builder,
             help="auto, buildkit, classic or buildx[:NAME]. Default: auto."),
 
+    Setting("part", "text", "--part", "PLATFORM", panel=PUBLISHING, parse=_platform,
+            help="Build this one of the platforms; whoever is last publishes all of them."),
     Setting("push", "flag", "--no-push", panel=PUBLISHING,
             help="Build and tag in the engine only."),
     Setting("dry_run", "flag", "--dry-run", panel=PUBLISHING, commands=("publish", "promote"),

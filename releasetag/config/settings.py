@@ -52,6 +52,7 @@ class Settings(BuildSettings):
     labels: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     builder: str = "auto"
     # Publishing.
+    part: str | None = None
     push: bool = True
     dry_run: bool = False
     overwrite: bool = False
@@ -62,6 +63,11 @@ class Settings(BuildSettings):
     base: Path = Path()
     variant: str = ""
     by_variant: "tuple[Settings, ...]" = ()
+
+    @property
+    def platforms_here(self) -> tuple[str, ...]:
+        """The platforms that this run builds for: all, or its part."""
+        return tuple(each for each in self.platforms if self.part in {None, each})
 
     @property
     def policy(self) -> TagPolicy:

@@ -15,6 +15,7 @@ from releasetag.plan import Plan
 from releasetag.published import PublishedImage
 from releasetag.reference import Reference
 from releasetag.registry import Registries
+from releasetag.tagging import TagResult
 
 if TYPE_CHECKING:
     from releasetag.engine.connect import Engine
@@ -146,12 +147,16 @@ class MadeImage:
         origin: where a registry has the image, by digest; None if the engine is to push it.
         pushed: the references that making it has pushed.
         platforms: the images of an index that is put when they have been pushed.
+        missing: the platforms of the index that other runs have yet to push.
+        parts: what became of the tag of the platform that this run was to make.
     """
 
     image_id: str = ""
     origin: Reference | None = None
     pushed: tuple[Reference, ...] = ()
     platforms: tuple[PlatformImage, ...] = ()
+    missing: tuple[str, ...] = ()
+    parts: tuple[TagResult, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -77,16 +77,34 @@ def build(run: Run) -> tuple[Provenance, MadeImage]:
     made = run.source.make(run.preflight)
     seconds = run.clock() - started
     variant = run.plan.settings.variant
-    provenance = Provenance(run.preflight.builder, False, seconds, made.image_id, variant=variant)
+    provenance = Provenance(
+        run.preflight.builder, False, seconds, made.image_id, variant=variant, missing=made.missing
+    )
     run.report.made(provenance)
+    for part in made.parts:
+        run.report.published(part)
     return provenance, made
 
 
-def publish(run: Run, published: Reference | None) -> ExactTags:
+def build_if_missing(run: Run, published: Reference | None) -> tuple[Provenance, MadeImage] | None:
+    """Build the image, or return None if there is one.
+
+    Args:
+        published: the release's image, if it is published already.
+    """
+    return None if published or run.preflight.origin else build(run)
+
+
+def publish(
+    run: Run,
+    published: Reference | None,
+    built: tuple[Provenance, MadeImage] | None = None,
+) -> ExactTags:
     """Put the image under every exact tag of every repository.
 
     Args:
         published: the release's image, if it is published already.
+        built: from `build_if_missing`; None: it is built now, if there is none.
 
     Raises:
         ConflictError: another run published another image under an exact tag meanwhile.
@@ -98,7 +116,7 @@ def publish(run: Run, published: Reference | None) -> ExactTags:
     may_replace = run.plan.settings.overwrite
     is_dropped = False  # whether this run built, and another one was first
     if origin is None:
-        provenance, made = build(run)
+        provenance, made = built or build(run)
         in_engine, origin, pushed = made.image_id, made.origin, [*made.pushed]
         if origin is None and any(_inspect(run, run.first_exact_references)):
             # Another run has published the release while this one built.

@@ -29,6 +29,7 @@ class Provenance:
         image_id: the engine's, or what it would be there; empty if it is not known.
         digest: the one in the registries; empty before the first push.
         variant: whose image it is; empty if the component has none.
+        missing: the platforms that other runs have yet to push; nothing is published before.
     """
 
     builder: str
@@ -37,6 +38,7 @@ class Provenance:
     image_id: str
     digest: str = ""
     variant: str = ""
+    missing: tuple[str, ...] = ()
 
 
 class Report(EngineReport, Protocol):

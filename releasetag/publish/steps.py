@@ -33,6 +33,8 @@ def publish_release(tree: WorkTree, plan: Plan, tools: Tools, report: Report) ->
     """
     for each in plan.images:
         check_settings(each)
+    if plan.settings.part:
+        _check_part(plan, plan.settings.part)
     if len(plan.images) > 1 and not builds(plan):
         raise UsageError("one image is given for several variants", "pick one with --variant")
     if builds(plan):
@@ -77,7 +79,10 @@ def publish(*runs: Run) -> Provenance:
     if settings.dry_run:
         provenances = [_dry_run(*each) for each in zip(runs, found, strict=True)]
         return provenances[0]
-    done = [exact.publish(*each) for each in zip(runs, found, strict=True)]
+    built = [exact.build_if_missing(*each) for each in zip(runs, found, strict=True)]
+    for waiting in (each[0] for each in built if each and each[0].missing):
+        return waiting
+    done = [exact.publish(*each) for each in zip(runs, found, built, strict=True)]
     for run, image in zip(runs, done, strict=True):
         exact.put_commit_tags(run, image.manifest)
     gates.run_gates(runs, [image.manifest for image in done])
@@ -106,6 +111,27 @@ def check_settings(plan: Plan) -> None:
         )
     if settings.from_image and settings.from_container:
         raise UsageError("both an image and a container are given", "give one of them")
+    if settings.part and not builds(plan):
+        raise UsageError("a part is built, and an image is given", "omit --part")
+    if settings.part and not settings.push:
+        raise UsageError(
+            "a part is for other runs to find in the registry", "omit --part, or --no-push"
+        )
+
+
+def _check_part(plan: Plan, part: str) -> None:
+    """Raise UsageError for a part that is none of the platforms of any image."""
+    platforms = [each.settings.platforms for each in plan.images]
+    if not all(platforms):
+        raise UsageError(
+            "a part is one of several platforms, and none are given",
+            "name all of them with --platform, the same in every run",
+        )
+    known = dict.fromkeys(platform for each in platforms for platform in each)
+    if part not in known:
+        raise UsageError(
+            f"the part {part!r} is none of the platforms", f"name one of {', '.join(known)}"
+        )
 
 
 def check_work_tree(tree: WorkTree, plan: Plan) -> None:

@@ -43,6 +43,7 @@ _STYLES = {
     "missing": "red",
     "not done": "red",
     "skip": "dim",
+    "waiting": "dim",
     "unpublished": "dim",
 }
 
@@ -134,6 +135,8 @@ class Tables:
         what = f"{plan.release.git_tag}{variant}"
         if build is not None and plan.settings.dry_run:
             lines = self._digest(f"dry run: would {_action(plan, build)}", build.digest)
+        elif build is not None and build.missing:
+            lines = [_line(f"{what} waits for {', '.join(build.missing)}", "bold")]
         elif build is not None and build.digest:
             done = "reused" if build.reused else "published"
             lines = self._digest(f"{what} {done} as", build.digest)

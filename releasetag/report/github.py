@@ -55,6 +55,7 @@ def format_outputs(result: PublishResult) -> str:
         "prerelease": ("true" if version.prerelease else "false") if version else "",
         "digest": build.digest if build else "",
         "image-id": build.image_id if build else "",
+        "complete": ("true" if result.is_complete else "false") if version else "",
         "tags": "\n".join(map(str, result.references)),
         "tag-names": "\n".join(dict.fromkeys(each.tag for each in result.references)),
         "json": format_publish(result).rstrip("\n"),
@@ -81,6 +82,9 @@ def format_summary(result: PublishResult) -> str:
 
 
 def _image(build: "Provenance | None") -> list[str]:
+    if build is not None and build.missing:
+        missing = ", ".join(build.missing)
+        return [f"{_escape(build.variant)} waiting for {_escape(missing)}".strip(), ""]
     if build is None or not build.digest:
         return []
     how = "reused, nothing was built" if build.reused else f"builder: {build.builder}"

@@ -25,6 +25,13 @@ def format_publish(result: "PublishResult") -> str:
     """Format a publish as far as it came, as ``publish --json`` prints it."""
     values = _plan(result.plan) if result.plan is not None else {}
     values |= {**_image(result), "seconds": round(result.seconds, 3)}
+    if result.plan is not None and result.plan.settings.part:
+        status = "waiting" if result.missing else "published"
+        values |= {
+            "status": "failed" if result.error else status,
+            "complete": result.is_complete,
+            "missing": list(result.missing),
+        }
     if result.variants:
         values["variants"] = [
             {**planned, **_image(each)}

@@ -55,6 +55,16 @@ class PublishResult:
         """What the publish of each variant came to; empty if there are none."""
         return tuple(map(self._of, self.plan.variants)) if self.plan else ()
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The platforms that other runs have yet to push."""
+        return tuple(dict.fromkeys(each for b in self.builds.values() for each in b.missing))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all was done that was to be done, for all platforms."""
+        return self.error is None and not self.missing
+
     def _of(self, plan: "Plan") -> "PublishResult":
         own = set(plan.references)
         items = tuple(item for item in self.items if item.reference in own)
@@ -67,8 +77,11 @@ class PublishResult:
         if self.variants:
             return tuple(each for variant in self.variants for each in variant.published)
         digest = self.build.digest if self.build else ""
-        # Another run of the same version may have moved one to its own image meanwhile.
-        return _done(item for item in self.items if digest in {"", item.digest})
+        # Another run of the same version may have moved one to its own image meanwhile; and the tag
+        # of a part does not name the release.
+        own = set(self.plan.references) if self.plan else set()
+        items = [item for item in self.items if item.reference in own]
+        return _done(item for item in items if digest in {"", item.digest})
 
     @property
     def references(self) -> "tuple[Reference, ...]":
@@ -92,13 +105,15 @@ class PublishResult:
             return tags
         became = {item.reference: item for item in self.items}
         is_tagged = self.error is None and not self.plan.settings.push
+        otherwise = "tagged" if is_tagged else "waiting" if self.missing else "not done"
         rows = []
-        for reference in self.plan.references:
+        parts = [each for each in became if each not in self.plan.references]
+        for reference in [*parts, *self.plan.references]:
             if item := became.get(reference):
                 why = item.reason or item.error
                 rows.append(Row(item.status, str(reference), item.digest, why))
             else:
-                rows.append(Row("tagged" if is_tagged else "not done", str(reference)))
+                rows.append(Row(otherwise, str(reference)))
         return rows + [row for row in tags if row.decision != "push"]
 
 
@@ -176,7 +191,7 @@ class Record:
         """What became of every reference so far, in the order of the plan."""
         with self._lock:
             known = dict(self._published)
-        order = self.plan.references if self.plan else ()
+        order = dict.fromkeys((*(self.plan.references if self.plan else ()), *known))
         return tuple(known[reference] for reference in order if reference in known)
 
     def result(self, seconds: float, error: ReleasetagError | None = None) -> PublishResult:

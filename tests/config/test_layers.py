@@ -104,6 +104,7 @@ CASES = [
     Case("inline_cache", "build.inline-cache = true", "yes", True, True, False),
     Case("builder", 'build.builder = "buildx:big"', "buildx:big", "buildx:big", "buildx:big",
          "auto"),
+    Case("part", "", "linux/arm64", "linux/arm64", "linux/arm64", None),
     Case("push", "", "false", False, False, True),
     Case("dry_run", "", "true", True, True, False),
     Case("overwrite", "", "True", True, True, False),

@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import httpx
 
@@ -208,10 +209,16 @@ class World:
         """What git says of the remote."""
         return GitTags(dict(self.commits), "remote", "", False, "auto", "origin")
 
-    def plan(self, git_tag: str) -> Plan:
-        """The plan of a release, as it is now."""
+    def plan(self, git_tag: str, **settings: Any) -> Plan:
+        """The plan of a release, as it is now.
+
+        Args:
+            settings: that differ from the world's.
+        """
         (release,) = (r for r in self.git_tags.releases(None) if r.git_tag == git_tag)
-        return plan_for(release, self.settings, self.git_tags)
+        own = self.settings
+        variants = tuple(replace(each, **settings) for each in own.by_variant)
+        return plan_for(release, replace(own, by_variant=variants, **settings), self.git_tags)
 
     def send(self, request: httpx.Request) -> httpx.Response:
         """One request, done at once."""
@@ -246,6 +253,7 @@ class FakeSource:
         self.image_id = digest_of(self._config)
         self.digest = digest_of(image_manifest(self._config))
         self.world, self._plan, self._network = world, plan, network
+        self.preflight = PREFLIGHT
         self.tagged: list[tuple[str, str]] = []
         self.pushed: list[tuple[Preflight, MadeImage, Reference]] = []
 
@@ -323,13 +331,17 @@ def open_registries(transport: httpx.BaseTransport) -> Registries:
     return Registries(lambda _: None, {}, sleep=lambda _: None, transport=transport)
 
 
+Source = Callable[[World, Plan, httpx.BaseTransport, str], Any]
+"""Makes what stands for the engine, of a world, a plan, a network and what is built."""
+
+
 def make_run(
     world: World,
     plan: Plan,
     transport: httpx.BaseTransport,
     record: FullRecord,
     *,
-    source: type[FakeSource] = FakeSource,
+    source: Source = FakeSource,
     build: str = "build",
     run_gate: Callable[[Sequence[str], Mapping[str, str]], None] = lambda *_: None,
 ) -> Run:
@@ -346,7 +358,7 @@ def make_runs(
     transport: httpx.BaseTransport,
     record: FullRecord,
     *,
-    source: type[FakeSource] = FakeSource,
+    source: Source = FakeSource,
     build: str = "build",
     run_gate: Callable[[Sequence[str], Mapping[str, str]], None] = lambda *_: None,
 ) -> list[Run]:
@@ -354,7 +366,7 @@ def make_runs(
     record.planned(plan)
     first = Run(
         plan,
-        source(world, plan, transport, build),  # type: ignore[arg-type] # a fake
+        source(world, plan, transport, build),
         PREFLIGHT,
         [["true"]] if world.gated else [],
         open_registries(transport),
@@ -364,14 +376,16 @@ def make_runs(
         environ={"PATH": os.defpath, "ACTIONS_RUNTIME_TOKEN": "of the build alone"},
         clock=itertools.count(100).__next__,
     )
+    sources = [(each, source(world, each, transport, build)) for each in plan.images]
     return [
         replace(
             first,
             plan=each,
-            source=source(world, each, transport, build),  # type: ignore[arg-type] # a fake
+            source=of_image,
+            preflight=of_image.preflight,
             siblings=[other for other in plan.images if other is not each],
         )
-        for each in plan.images
+        for each, of_image in sources
     ]
 
 
@@ -380,6 +394,8 @@ class Runner(httpx.BaseTransport):
 
     Args:
         build: what is built now is this, and another image than everything that is not.
+        source: makes the engine of an image.
+        settings: that differ from the world's.
 
     Attributes:
         error: what the publish ended with, if it failed.
@@ -387,14 +403,22 @@ class Runner(httpx.BaseTransport):
         request: the one that it stands before: `PUT one.test /v2/acme/app/manifests/latest`.
     """
 
-    def __init__(self, world: World, git_tag: str, build: str) -> None:
+    def __init__(
+        self,
+        world: World,
+        git_tag: str,
+        build: str,
+        source: Source = FakeSource,
+        **settings: Any,
+    ) -> None:
         self.record = FullRecord()
         self.error: BaseException | None = None
         self.requests: list[str] = []
         self.request = ""
         self.runs = True
         self._world = world
-        self._plan = world.plan(git_tag)
+        self._plan = world.plan(git_tag, **settings)
+        self._source = source
         self._build = build
         self._dead = False
         self._stands = threading.Semaphore(0)  # before a request, or at its end
@@ -462,7 +486,13 @@ class Runner(httpx.BaseTransport):
 
     def _run(self) -> None:
         runs = make_runs(
-            self._world, self._plan, self, self.record, build=self._build, run_gate=self._gate
+            self._world,
+            self._plan,
+            self,
+            self.record,
+            source=self._source,
+            build=self._build,
+            run_gate=self._gate,
         )
         try:
             publish(*runs)
