@@ -579,6 +579,7 @@ def test_a_release_of_a_private_repository_goes_to_a_registry_with_a_password(
         "prerelease": "false",
         "digest": registry.digest("acme/app", "1.2.3"),
         "image-id": printed["image_id"],
+        "complete": "true",
         "tags": "\n".join(
             f"{registry.address}/acme/{name}:{tag}"
             for name in ("app", "mirror")
