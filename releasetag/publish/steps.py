@@ -4,16 +4,18 @@ There is no state file. Whatever stops a publish, running it again goes on from 
 have.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
 from releasetag.config import Settings
 from releasetag.errors import UsageError
 from releasetag.git import WorkTree
 from releasetag.history import reread_git_tags
-from releasetag.image import Tools, builds, image_source
+from releasetag.image import ImagePlan, Tools, builds, image_source
 from releasetag.plan import Plan
 from releasetag.publish import converge, exact, floating, gates
 from releasetag.publish.run import Provenance, Report, Run
+from releasetag.reference import Reference
 from releasetag.text import printable
 
 
@@ -25,20 +27,26 @@ def publish_release(tree: WorkTree, plan: Plan, tools: Tools, report: Report) ->
         plan: see `releasetag.plan.plan_release`.
 
     Returns:
-        Where the image came from; the outcome for every reference has been reported.
+        Where the image came from, of variants the default or first one's; the outcome for every
+        reference has been reported.
 
     Raises:
         ReleasetagError: any; the publish stopped, and running it again goes on.
     """
-    check_settings(plan)
+    for each in plan.images:
+        check_settings(each)
+    if plan.settings.part:
+        check_part(plan.images, plan.settings.part)
+    if len(plan.images) > 1 and not builds(plan):
+        raise UsageError("one image is given for several variants", "pick one with --variant")
     if builds(plan):
         check_work_tree(tree, plan)
     settings = plan.settings
     commands = [gates.parse_gate(gate, tools.environ) for gate in settings.gates if settings.push]
-    source = image_source(tree, plan, tools, report)
-    return publish(
+    sources = [image_source(tree, each, tools, report) for each in plan.images]
+    runs = [
         Run(
-            plan,
+            image,
             source,
             preflight=source.check(),
             gates=commands,
@@ -48,31 +56,45 @@ def publish_release(tree: WorkTree, plan: Plan, tools: Tools, report: Report) ->
             run_gate=gates.run_gate,
             environ=tools.environ,
             clock=tools.clock,
+            siblings=[each for each in plan.images if each is not image],
         )
-    )
+        for image, source in zip(plan.images, sources, strict=True)
+    ]
+    report.planned(plan)
+    return publish(*runs)
 
 
-def publish(run: Run) -> Provenance:
-    """Do the steps: see `publish_release`."""
-    settings = run.plan.settings
-    run.report.planned(run.plan)
+def publish(*runs: Run) -> Provenance:
+    """Do the steps: see `publish_release`.
+
+    Args:
+        runs: one for each variant.
+    """
+    first = runs[0]
+    settings = first.plan.settings
     if not settings.push:
-        return _tag_in_engine_only(run)
-    run.report.step("Inspecting the registries")
-    listed = converge.list_tags(run)
-    found = exact.find_published(run, listed)
-    origin = found or run.preflight.origin
+        provenances = [_tag_in_engine_only(run) for run in runs]
+        return provenances[0]
+    first.report.step("Inspecting the registries")
+    listed = converge.list_tags(*runs)
+    found = [exact.find_published(run, listed) for run in runs]
     if settings.dry_run:
-        return _dry_run(run, origin.digest if origin else "", reused=found is not None)
-    done = exact.publish(run, origin, reused=found is not None)
-    manifest = done.manifest
-    exact.put_commit_tags(run, manifest)
-    gates.run_gates(run, manifest)
-    plan = floating.replan(run)
-    converge.confirm(run, manifest)
-    moved = floating.move(run, plan, manifest, done.in_engine)
-    converge.converge(run, plan, manifest, moved, listed)
-    return done.provenance
+        provenances = [_dry_run(*each) for each in zip(runs, found, strict=True)]
+        return provenances[0]
+    built = [exact.build_if_missing(*each) for each in zip(runs, found, strict=True)]
+    for waiting in (each[0] for each in built if each and each[0].missing):
+        return waiting
+    done = [exact.publish(*each) for each in zip(runs, found, built, strict=True)]
+    for run, image in zip(runs, done, strict=True):
+        exact.put_commit_tags(run, image.manifest)
+    gates.run_gates(runs, [image.manifest for image in done])
+    plans = floating.replan(runs)
+    for run, image in zip(runs, done, strict=True):
+        converge.confirm(run, image.manifest)
+    moved = [floating.move(*each) for each in zip(runs, plans, done, strict=True)]
+    for run, plan, image, results in zip(runs, plans, done, moved, strict=True):
+        converge.converge(run, plan, image.manifest, results, listed)
+    return done[0].provenance
 
 
 def check_settings(plan: Plan) -> None:
@@ -91,6 +113,27 @@ def check_settings(plan: Plan) -> None:
         )
     if settings.from_image and settings.from_container:
         raise UsageError("both an image and a container are given", "give one of them")
+    if settings.part and not builds(plan):
+        raise UsageError("a part is built, and an image is given", "omit --part")
+
+
+def check_part(images: Sequence[ImagePlan], part: str) -> None:
+    """Raise UsageError for a part that is none of the platforms of any image."""
+    platforms = [each.settings.platforms for each in images]
+    if not all(platforms):
+        raise UsageError(
+            "a part is one of several platforms, and none are given",
+            "name all of them with --platform, the same in every run",
+        )
+    if not images[0].settings.push:
+        raise UsageError(
+            "a part is for other runs to find in the registry", "omit --part, or --no-push"
+        )
+    known = dict.fromkeys(platform for each in platforms for platform in each)
+    if part not in known:
+        raise UsageError(
+            f"the part {part!r} is none of the platforms", f"name one of {', '.join(known)}"
+        )
 
 
 def check_work_tree(tree: WorkTree, plan: Plan) -> None:
@@ -119,16 +162,29 @@ def refuse_changed_files(tree: WorkTree, settings: Settings) -> None:
 
 def _tag_in_engine_only(run: Run) -> Provenance:
     if run.plan.settings.dry_run:
-        return _dry_run(run, "", reused=False)
+        return _dry_run(run, None)
     provenance, made = exact.build(run)
     for reference in run.plan.references:
         run.source.tag(run.preflight, made.image_id, reference)
     return provenance
 
 
-def _dry_run(run: Run, digest: str, *, reused: bool) -> Provenance:
-    if not digest:
+def _dry_run(run: Run, published: Reference | None) -> Provenance:
+    """Check what is left to check, and report what there would be.
+
+    Args:
+        published: the release's image, if it is published already.
+    """
+    origin = published or run.preflight.origin
+    if origin is None:
         run.source.require_ready(run.preflight)
-    provenance = Provenance(run.preflight.builder, reused, 0.0, "", digest)
+    provenance = Provenance(
+        run.preflight.builder,
+        published is not None,
+        0.0,
+        "",
+        origin.digest if origin else "",
+        run.plan.settings.variant,
+    )
     run.report.made(provenance)
     return provenance

@@ -6,7 +6,7 @@ elsewhere.
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TextIO, TypeAlias, TypeGuard
 
 from releasetag.report.record import Row
@@ -44,6 +44,7 @@ _STYLES = {
     "missing": "red",
     "not done": "red",
     "skip": "dim",
+    "waiting": "dim",
     "unpublished": "dim",
 }
 
@@ -103,7 +104,11 @@ class Tables:
         headline = (
             f"{release.git_tag} at {release.revision[:7]}: version {release.version}, {known}"
         )
-        tags = self._table(Row(tag.action, tag.name, reason=tag.reason) for tag in plan.tags)
+        tags: list[Line] = []
+        for each in plan.images:
+            if each.settings.variant:
+                tags.append(_line(each.settings.variant, "bold"))
+            tags += self._table(Row(tag.action, tag.name, reason=tag.reason) for tag in each.tags)
         repositories = _repositories(plan)
         return self._render(
             _line(headline, "bold"),
@@ -115,21 +120,31 @@ class Tables:
 
     def format_publish(self, result: "PublishResult") -> str:
         """Format what became of every tag, and why; in a dry run, what would."""
-        plan, build = result.plan, result.build
-        if plan is None:
+        if result.plan is None:
             return ""
         lines: list[Line] = []
+        plans: Sequence[Plan | SnapshotPlan] = result.plan.images
+        for plan, each in zip(plans, result.variants or (result,), strict=True):
+            lines += self._published(plan, each)
+        if result.plan.settings.dry_run:
+            lines += _repositories(result.plan)
+        return self._render(*lines)
+
+    def _published(self, plan: "Plan | SnapshotPlan", result: "PublishResult") -> list[Line]:
+        build = result.build
+        lines: list[Line] = []
+        variant = f" {plan.settings.variant}" if plan.settings.variant else ""
+        what = f"{plan.title}{variant}"
         if build is not None and plan.settings.dry_run:
             lines = self._digest(f"dry run: would {_action(plan, build)}", build.digest)
+        elif build is not None and build.missing:
+            lines = [_line(f"{what} waits for {', '.join(build.missing)}", "bold")]
         elif build is not None and build.digest:
             done = "reused" if build.reused else "published"
-            lines = self._digest(f"{plan.title} {done} as", build.digest)
+            lines = self._digest(f"{what} {done} as", build.digest)
         elif build is not None and build.image_id:
-            lines = self._digest(f"{plan.title} built as", build.image_id)
-        lines += self._table(result.rows)
-        if plan.settings.dry_run:
-            lines += _repositories(plan)
-        return self._render(*lines)
+            lines = self._digest(f"{what} built as", build.image_id)
+        return lines + self._table(result.rows)
 
     def format_verify(self, repositories: "Iterable[VerifiedRepository]") -> str:
         """Format what every tag names and should name."""
@@ -143,16 +158,16 @@ class Tables:
 
     def format_promote(self, result: "PromoteResult") -> str:
         """Format what became of every floating tag; in a dry run, what would."""
-        version = result.plan.release.version
+        version = result.release.version
         became = {item.reference: item for item in result.items}
         rows = []
-        for each in result.plan.moves:
+        for own, each in [(plan, move) for plan in result.plans for move in plan.moves]:
             name = str(each.reference)
             if item := became.get(each.reference):
                 rows.append(Row(item.status, name, reason=item.reason or item.error))
             elif result.error is not None:
                 rows.append(Row("not done", name))
-            elif each.digest == result.plan.manifest.digest:
+            elif each.digest == own.manifest.digest:
                 rows.append(Row("unchanged", name, reason=f"names {version}"))
             elif each.digest:
                 rows.append(Row("push", name, reason=f"names {each.now or each.digest} now"))
@@ -238,7 +253,7 @@ def _action(plan: "Plan | SnapshotPlan", build: "Provenance") -> str:
         return f"publish the image {plan.settings.from_image}{' as' if build.digest else ''}"
     if plan.settings.from_container:
         return f"commit the container {plan.settings.from_container}"
-    return f"build with {build.builder}"
+    return f"build {build.variant} with {build.builder}".replace("  ", " ")
 
 
 def _comparison(tag: "VerifiedTag") -> str:

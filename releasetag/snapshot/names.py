@@ -1,7 +1,7 @@
 """The names of a snapshot's tags, and which of them a release could have. Pure."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from releasetag.errors import UsageError
 from releasetag.policy import TagPolicy
@@ -18,14 +18,15 @@ _LIKE_RELEASES = tuple(
     for text in ("{version}", "{major}.{minor}", "{major}", "latest")
     for prefix in ("", "v")
 )
-_OTHERS = re.compile(rf"{NIGHTLY}|pr-[0-9]+|sha-[0-9a-f]{{7,64}}")
+_OTHERS = re.compile(rf"{NIGHTLY}|pr-[0-9]+|sha-[0-9a-f]{{7,64}}(?:-.*)?")
 
 
-def branch_tag(branch: str, edge: str, policy: TagPolicy) -> str:
+def branch_tag(branch: str, edge: str, suffixes: Collection[str], policy: TagPolicy) -> str:
     """Return the tag of a branch that is not the default one.
 
     Args:
         edge: the tag of the default branch.
+        suffixes: of all variants.
 
     Raises:
         UsageError: no tag is left of it, or the tag is one that something else has.
@@ -38,15 +39,25 @@ def branch_tag(branch: str, edge: str, policy: TagPolicy) -> str:
             f"the branch {shown!r} has no character that a tag can have",
             "rename the branch: a tag is letters, digits, '_', '.' and '-'",
         )
-    if name == edge or _OTHERS.fullmatch(name):
+    if any(_OTHERS.fullmatch(base) or base == edge for base in map(name.removesuffix, suffixes)):
         raise UsageError(
             f"the branch {shown!r} would have the tag {name!r}, which is that of another snapshot",
             "rename the branch",
         )
-    templates = (*_LIKE_RELEASES, *_of_releases(policy))
-    if found := next((each for each in templates if each.may_render(name)), None):
-        raise _release_error(f"the branch {shown!r}", name, found, "rename the branch")
+    check_branch_tag(name, branch, policy)
     return name
+
+
+def check_branch_tag(name: str, branch: str, policy: TagPolicy) -> None:
+    """Check that the tag of a branch, or of a variant of it, cannot be that of a release.
+
+    Raises:
+        UsageError: it can.
+    """
+    for template in (*_LIKE_RELEASES, *_of_releases(policy)):
+        if template.may_render(name):
+            what = f"the branch {printable(branch, 100)!r}"
+            raise _release_error(what, name, template, "rename the branch")
 
 
 def check_own_name(name: str, policy: TagPolicy, history: Callable[[], Iterable[Release]]) -> None:

@@ -1,6 +1,6 @@
 """From a work tree and settings to the plan of a snapshot. Needs git alone."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -12,11 +12,13 @@ from releasetag.fanout import Action
 from releasetag.git import WorkTree
 from releasetag.history import read_git_tags, require_known
 from releasetag.json_text import parse_json
+from releasetag.policy import TagPolicy
 from releasetag.reference import Reference, Repository
 from releasetag.snapshot.event import Event, read_event
 from releasetag.snapshot.names import (
     NIGHTLY,
     branch_tag,
+    check_branch_tag,
     check_own_name,
     commit_tags,
     pull_request_tag,
@@ -47,7 +49,9 @@ class SnapshotPlan:
     """The tags of a snapshot, before anything is done.
 
     Attributes:
-        line: what the floating tag follows; None if there is only the commit's.
+        settings: of the component, or of the variant.
+        line: what the floating tags follow; None if there are only the commit's.
+        variants: see `releasetag.plan.Plan`.
     """
 
     subject: Snapshot
@@ -55,6 +59,12 @@ class SnapshotPlan:
     repositories: tuple[Repository, ...]
     settings: Settings
     line: Line | None
+    variants: "tuple[SnapshotPlan, ...]" = ()
+
+    @property
+    def images(self) -> "tuple[SnapshotPlan, ...]":
+        """Return a plan for each image that is made: of the variants, or this one."""
+        return self.variants or (self,)
 
     @property
     def title(self) -> str:
@@ -63,7 +73,7 @@ class SnapshotPlan:
 
     @property
     def exact(self) -> tuple[SnapshotTag, ...]:
-        """The commit's tag, under which the image is pushed first."""
+        """The commit's tags, under which the image is pushed first."""
         return tuple(tag for tag in self.tags if tag.kind == "commit")
 
     @property
@@ -73,22 +83,42 @@ class SnapshotPlan:
 
     @property
     def references(self) -> tuple[Reference, ...]:
-        """Return every reference to push, repository by repository."""
+        """Return every reference to push, image by image, repository by repository."""
+        if self.variants:
+            return tuple(each for plan in self.variants for each in plan.references)
         names = [tag.name for tag in self.tags if tag.action == "push"]
         return tuple(r.tagged(name) for r in self.repositories for name in names)
 
     def with_commit_tag(self, name: str) -> "SnapshotPlan":
-        """Return the plan with another tag for the commit."""
-        tags = (replace(tag, name=name) if tag.kind == "commit" else tag for tag in self.tags)
+        """Return the plan of an image with another tag for the commit."""
+        suffixes = iter(self.settings.suffixes)
+        tags = (
+            replace(tag, name=f"{name}{next(suffixes)}") if tag.kind == "commit" else tag
+            for tag in self.tags
+        )
         return replace(self, tags=tuple(tags))
 
     def kept(self, reason: str) -> "SnapshotPlan":
-        """Return the plan with a floating tag that stays."""
+        """Return the plan of an image whose floating tags stay."""
         tags = (
             replace(tag, action="keep", reason=reason) if tag.kind == "floating" else tag
             for tag in self.tags
         )
         return replace(self, tags=tuple(tags))
+
+
+def of_variants(plans: Sequence[SnapshotPlan], settings: Settings) -> SnapshotPlan:
+    """Return the plan of all variants; the only one's where there are none."""
+    first = plans[0]
+    if not first.settings.variant:
+        return first
+    return replace(
+        first,
+        tags=tuple(tag for plan in plans for tag in plan.tags),
+        repositories=tuple(dict.fromkeys(each for plan in plans for each in plan.repositories)),
+        settings=settings,
+        variants=tuple(plans),
+    )
 
 
 def plan_snapshot(
@@ -115,16 +145,8 @@ def plan_snapshot(
         branch = tree.branch()
         event = Event("branch" if branch else "commit", branch, is_ci=False)
         event = replace(event, ref=f"refs/heads/{branch}")
-    commit_tag, _ = commit_tags(revision)
-    tags = [SnapshotTag(commit_tag, "commit", "push", "names this commit")]
     name, reason = _floating_tag(tree, settings, event)
-    if name:
-        tags.insert(0, SnapshotTag(name, "floating", "push", reason))
-    if event.kind != "branch" or name == settings.edge:
-        history = cache(partial(_history, tree, settings, name, warn))
-        check_own_name(name or commit_tag, settings.policy, history)
-    if event.is_fork:
-        settings = replace(settings, push=False)
+    _check_names(tree, settings, event, name or commit_tags(revision)[0], warn)
     line = None
     if name:
         line = Line(
@@ -135,8 +157,59 @@ def plan_snapshot(
             is_pull=event.kind == "pull request",
             is_ci=event.is_ci,
         )
-    subject = Snapshot(name or commit_tag, revision)
-    return SnapshotPlan(subject, tuple(tags), settings.images, settings, line)
+    variants = list(settings.each_variant())
+    if event.is_fork:
+        settings, *variants = map(_without_push, (settings, *variants))
+    plans = [_plan_image(each, revision, name, reason, line) for each in variants]
+    return of_variants(plans, settings)
+
+
+def _without_push(settings: Settings) -> Settings:
+    """Return the settings for a build that leaves nothing, of a part's platform alone."""
+    platforms = settings.platforms_here or settings.platforms
+    return replace(settings, push=False, part=None, platforms=platforms)
+
+
+def _plan_image(
+    settings: Settings, revision: str, name: str, reason: str, line: Line | None
+) -> SnapshotPlan:
+    commit, _ = commit_tags(revision)
+    floating = [
+        SnapshotTag(f"{name}{suffix}", "floating", "push", reason)
+        for suffix in settings.suffixes
+        if name
+    ]
+    tags = [
+        SnapshotTag(f"{commit}{suffix}", "commit", "push", "names this commit")
+        for suffix in settings.suffixes
+    ]
+    subject = Snapshot(name or commit, revision)
+    return SnapshotPlan(subject, (*floating, *tags), settings.images, settings, line)
+
+
+def _suffixes(settings: Settings) -> tuple[str, ...]:
+    """Return the suffixes of all variants; an empty one where there are none."""
+    of_variants = (suffix for each in settings.by_variant for suffix in each.suffixes)
+    return tuple(dict.fromkeys(of_variants)) or ("",)
+
+
+def _policy(settings: Settings) -> TagPolicy:
+    """Return the policy of all variants together."""
+    of_variants = (template for each in settings.by_variant for template in each.tags)
+    templates = tuple(dict.fromkeys((*settings.tags, *of_variants)))
+    return replace(settings.policy, templates=templates)
+
+
+def _check_names(
+    tree: WorkTree, settings: Settings, event: Event, name: str, warn: Callable[[str], None]
+) -> None:
+    """Raise UsageError if a release could have one of the tags."""
+    history = cache(partial(_history, tree, settings, name, warn))
+    for suffix in _suffixes(settings):
+        if event.kind == "branch" and name != settings.edge:
+            check_branch_tag(f"{name}{suffix}", event.branch, _policy(settings))
+        else:
+            check_own_name(f"{name}{suffix}", _policy(settings), history)
 
 
 def read_order(
@@ -199,7 +272,16 @@ def _remote(tree: WorkTree, settings: Settings) -> str:
 
 
 def _component(configuration: Configuration) -> Settings:
-    found = configuration.publishable()
+    default = configuration.default
+    found = [each for each in configuration.all() if any(v.images for v in each.each_variant())]
+    # A prefix from above the file chooses a component.
+    named = [each for each in configuration.components if each.tag_prefix == default.tag_prefix]
+    found = [each for each in found if each in named] or found
+    if not found:
+        raise UsageError(
+            "no image is given",
+            "name one with --image, in RELEASETAG_IMAGES or as images in releasetag.toml",
+        )
     if len(found) > 1:
         prefixes = ", ".join(each.tag_prefix or "v" for each in found)
         raise UsageError(
@@ -224,7 +306,8 @@ def _floating_tag(tree: WorkTree, settings: Settings, event: Event) -> tuple[str
             return NIGHTLY, f"the newest of {shown}, by schedule"
     if event.branch == (event.default_branch or _default_branch(tree, settings)):
         return settings.edge, f"the newest of {shown}, the default branch"
-    return branch_tag(event.branch, settings.edge, settings.policy), f"the newest of {shown}"
+    name = branch_tag(event.branch, settings.edge, _suffixes(settings), _policy(settings))
+    return name, f"the newest of {shown}"
 
 
 def _default_branch(tree: WorkTree, settings: Settings) -> str:

@@ -26,13 +26,13 @@ from releasetag.image import (
 )
 from releasetag.parallel import map_parallel
 from releasetag.publish.run import Provenance
-from releasetag.publish.steps import refuse_changed_files
+from releasetag.publish.steps import check_part, refuse_changed_files
 from releasetag.published import PublishedImage, inspect_image
 from releasetag.reference import Reference, Repository
 from releasetag.registry import Manifest, Registries
 from releasetag.snapshot.names import commit_tags
 from releasetag.snapshot.order import Line, Order
-from releasetag.snapshot.plan import SnapshotPlan, read_order
+from releasetag.snapshot.plan import SnapshotPlan, of_variants, read_order
 from releasetag.tagging import Status, TagResult, report_outcome
 from releasetag.text import printable
 from releasetag.version import Snapshot
@@ -76,6 +76,11 @@ class SnapshotRun:
         """Tags in every repository, name by name."""
         return [r.tagged(name) for name in names for r in self.plan.repositories]
 
+    @property
+    def first(self) -> Reference:
+        """The tag that is pushed before all others."""
+        return self.plan.repositories[0].tagged(self.plan.exact[0].name)
+
     def each_reported(
         self, do: Callable[[Reference], TagResult], references: Sequence[Reference]
     ) -> list[TagResult]:
@@ -97,41 +102,49 @@ def publish_snapshot(
         tree: the work tree that the image is built from.
 
     Returns:
-        Where the image came from; the outcome for every reference has been reported.
+        Where the image came from, of variants the default or first one's; the outcome for every
+        reference has been reported.
 
     Raises:
         ReleasetagError: any; running it again goes on.
     """
     settings = plan.settings
-    if not builds(plan):
-        raise UsageError(
-            "a snapshot is built, and the settings give an image or a container",
-            "omit --from-image and --from-container, and their variables",
-        )
+    for each in plan.images:
+        _check_settings(each)
+    if settings.part:
+        check_part(plan.images, settings.part)
     refuse_changed_files(tree, settings)
-    found = None
     if settings.push:
         report.step("Inspecting the registries")
-        plan, found = find_commit(plan, tools.registries)
-    source = image_source(tree, plan, tools, report)
-    return publish(
+    found = [
+        find_commit(each, tools.registries) if settings.push else (each, None)
+        for each in plan.images
+    ]
+    plan = of_variants([each for each, _ in found], settings)
+    sources = [image_source(tree, each, tools, report) for each in plan.images]
+    runs = [
         SnapshotRun(
-            plan,
+            each,
             source,
             source.check(),
-            found,
+            published,
             tools.registries,
             report,
             lambda line: read_order(tree, settings, line, report.warn),
             tools.clock,
         )
-    )
+        for (each, published), source in zip(found, sources, strict=True)
+    ]
+    if settings.dry_run:
+        plan = of_variants([_with_decision(run) for run in runs], settings)
+    report.planned(plan)
+    return publish(*runs)
 
 
 def find_commit(
     plan: SnapshotPlan, registries: Registries
 ) -> tuple[SnapshotPlan, Reference | None]:
-    """Find the image of the commit, and the tag that it has or may have in every repository.
+    """Find the image of the commit, and the tags that it has or may have in every repository.
 
     What cannot be used is replaced.
 
@@ -140,18 +153,17 @@ def find_commit(
     """
     names = commit_tags(plan.subject.revision)
     for name in names:
-        tags = [repository.tagged(name) for repository in plan.repositories]
+        named = plan.with_commit_tag(name)
+        tags = [r.tagged(tag.name) for r in plan.repositories for tag in named.exact]
+        inspect = partial(inspect_image, registries, denied_is_absent=True)
         images = [
             (tag, image)
-            for tag, image in map_parallel(
-                partial(inspect_image, registries, denied_is_absent=True), tags, plan.settings.jobs
-            )
+            for tag, image in map_parallel(inspect, tags, plan.settings.jobs)
             if image is not None and not image.problem
         ]
         if all(image.is_of(plan.subject) for _, image in images):
             found = [tag.repository.at(image.digest) for tag, image in images]
-            is_reused = found and not plan.settings.overwrite
-            return plan.with_commit_tag(name), found[0] if is_reused else None
+            return named, found[0] if found and not plan.settings.overwrite else None
     raise ConflictError(
         f"the tags {names[0]} and {names[1]} name images that do not say that they are of this"
         " commit",
@@ -159,70 +171,131 @@ def find_commit(
     )
 
 
-def publish(run: SnapshotRun) -> Provenance:
-    """Do the steps: see `publish_snapshot`."""
-    settings = run.plan.settings
-    run.report.planned(run.plan)
+def publish(*runs: SnapshotRun) -> Provenance:
+    """Do the steps: see `publish_snapshot`.
+
+    Args:
+        runs: one for each variant.
+    """
+    settings = runs[0].plan.settings
     if settings.dry_run:
-        return _dry_run(run)
+        first, *_ = [_dry_run(run) for run in runs]
+        return first
     if not settings.push:
-        return _tag_in_engine_only(run)
-    provenance, origin, in_engine = _reuse_or_build(run)
-    manifest = run.registries.settled_manifest(origin)
-    if manifest is None:
+        first, *_ = [_tag_in_engine_only(run) for run in runs]
+        return first
+    done = [_reuse_or_build(run) for run in runs]
+    for waiting in (each.provenance for each in done if each.provenance.missing):
+        return waiting
+    pushed = [_push(*each) for each in zip(runs, done, strict=True)]
+    for run, image in zip(runs, pushed, strict=True):
+        if moved := _move(run, image.manifest):
+            for reference in moved:
+                run.source.tag(run.preflight, image.in_engine, reference)
+            _converge(run, image.manifest)
+    return pushed[0].provenance
+
+
+def _check_settings(plan: SnapshotPlan) -> None:
+    """Raise UsageError for settings that nothing can be built with."""
+    if not plan.repositories:
+        raise UsageError(
+            "no image is given",
+            "name one with --image, in RELEASETAG_IMAGES or as images in releasetag.toml",
+        )
+    if not builds(plan):
+        raise UsageError(
+            "a snapshot is built, and the settings give an image or a container",
+            "omit --from-image and --from-container, and their variables",
+        )
+
+
+@dataclass(frozen=True)
+class _Made:
+    """The image of a commit, built or found.
+
+    Attributes:
+        made: None: it was found.
+    """
+
+    provenance: Provenance
+    made: MadeImage | None
+
+
+@dataclass(frozen=True)
+class _Pushed:
+    """The image of a commit in every repository.
+
+    Attributes:
+        in_engine: its ID there; empty if the engine does not have it.
+    """
+
+    provenance: Provenance
+    manifest: Manifest
+    in_engine: str
+
+
+def _reuse_or_build(run: SnapshotRun) -> _Made:
+    variant = run.plan.settings.variant
+    if run.found is None:
+        return _build(run)
+    image = inspect_image(run.registries, run.found)
+    image_id = image.config_digest if image else ""
+    return _Made(Provenance(run.preflight.builder, True, 0.0, image_id, variant=variant), None)
+
+
+def _build(run: SnapshotRun) -> _Made:
+    started = run.clock()
+    made = run.source.make(run.preflight)
+    provenance = Provenance(
+        run.preflight.builder,
+        False,
+        run.clock() - started,
+        made.image_id,
+        variant=run.plan.settings.variant,
+        missing=made.missing,
+    )
+    run.report.made(provenance)
+    for part in made.parts:
+        run.report.published(part)
+    return _Made(provenance, made)
+
+
+def _push(run: SnapshotRun, built: _Made) -> _Pushed:
+    """Put the image under the tags of the commit, in every repository."""
+    origin, made = run.found, built.made
+    if origin is None and made is not None:
+        run.report.step("Pushing the tag of the commit")
+        origin = made.origin or _push_first(run, made)
+    manifest = run.registries.settled_manifest(origin) if origin else None
+    if origin is None or manifest is None:
         raise PushError(f"{origin} is gone", "see who deletes it, and run again")
-    provenance = replace(provenance, digest=manifest.digest)
+    provenance = replace(built.provenance, digest=manifest.digest)
     run.report.made(provenance)
     _put_commit_tags(run, origin, manifest)
-    moved = _move(run, manifest)
-    if moved:
-        for reference in moved:
-            run.source.tag(run.preflight, in_engine, reference)
-        _converge(run, manifest)
-    return provenance
+    return _Pushed(provenance, manifest, made.image_id if made else "")
 
 
-def _reuse_or_build(run: SnapshotRun) -> tuple[Provenance, Reference, str]:
-    """Return where the image came from, where it is, and its ID in the engine."""
-    builder = run.preflight.builder
-    if run.found is not None:
-        image = inspect_image(run.registries, run.found)
-        image_id = image.config_digest if image else ""
-        return Provenance(builder, True, 0.0, image_id), run.found, ""
-    provenance, made = _build(run)
-    run.report.step("Pushing the tag of the commit")
-    first = run.references([tag.name for tag in run.plan.exact])[0]
-    if made.origin is not None:
-        run.report.published(TagResult(first, made.origin.digest, "pushed"))
-        return provenance, made.origin, made.image_id
+def _push_first(run: SnapshotRun, made: MadeImage) -> Reference:
+    """Push the first tag by the engine; return what it names, by digest."""
 
     def push(reference: Reference) -> TagResult:
         digest = run.source.push(run.preflight, made, reference)
         return TagResult(reference, digest, "pushed")
 
-    (result,) = run.each_reported(push, [first])
-    return provenance, first.repository.at(result.digest), made.image_id
-
-
-def _build(run: SnapshotRun) -> tuple[Provenance, MadeImage]:
-    started = run.clock()
-    made = run.source.make(run.preflight)
-    seconds = run.clock() - started
-    provenance = Provenance(run.preflight.builder, False, seconds, made.image_id)
-    run.report.made(provenance)
-    return provenance, made
+    (result,) = run.each_reported(push, [run.first])
+    return result.reference.repository.at(result.digest)
 
 
 def _put_commit_tags(run: SnapshotRun, origin: Reference, manifest: Manifest) -> None:
-    """Put the image into every repository, under the commit's tag where it is free."""
+    """Put the image into every repository, under the commit's tags where they are free."""
     registries, settings = run.registries, run.plan.settings
-    is_pushed = run.found is None
-
-    def put(reference: Reference) -> TagResult:
-        repository = reference.repository
+    for repository in run.plan.repositories:
         if repository != origin.repository:
             registries.copy(origin, repository)
-        elif is_pushed:
+
+    def put(reference: Reference) -> TagResult:
+        if run.found is None and reference == run.first:
             return TagResult(reference, manifest.digest, "pushed")
         image = inspect_image(registries, reference)
         if image is not None and image.digest == manifest.digest:
@@ -300,11 +373,11 @@ def _converge(run: SnapshotRun, manifest: Manifest) -> None:
 
 def _current_manifest(run: SnapshotRun, manifest: Manifest) -> Manifest:
     """Return the image of this commit: another run may have replaced the one of this run."""
-    first = run.references([tag.name for tag in run.plan.exact])[0]
+    first = run.first
     if run.registries.settled_digest(first, manifest.digest) == manifest.digest:
         return manifest
-    other = _image_of(run, first.repository, run.plan.subject.revision)
-    if other is None:
+    other = inspect_image(run.registries, first)
+    if other is None or other.problem or not other.is_of(run.plan.subject):
         return manifest
     origin = first.repository.at(other.digest)
     for repository in run.plan.repositories[1:]:
@@ -343,37 +416,49 @@ def _settle(run: SnapshotRun, order: Order, manifest: Manifest, reference: Refer
 def _image_of(run: SnapshotRun, repository: Repository, commit: str) -> PublishedImage | None:
     """Return the image of a commit, if it is in a repository and can be used."""
     for name in commit_tags(commit):
-        image = inspect_image(run.registries, repository.tagged(name))
+        tag = run.plan.with_commit_tag(name).exact[0].name
+        image = inspect_image(run.registries, repository.tagged(tag))
         if image and not image.problem and image.is_of(Snapshot(name, commit)):
             return image
     return None
 
 
 def _tag_in_engine_only(run: SnapshotRun) -> Provenance:
-    provenance, made = _build(run)
+    built = _build(run)
     for reference in run.plan.references:
-        run.source.tag(run.preflight, made.image_id, reference)
-    return provenance
+        run.source.tag(run.preflight, built.provenance.image_id, reference)
+    return built.provenance
 
 
 def _dry_run(run: SnapshotRun) -> Provenance:
-    """Say what would be done: whether the image is there, and whether the tag would move."""
-    plan = run.plan
+    """Check what is left to check, and report what there would be."""
     if run.found is None:
         run.source.require_ready(run.preflight)
-    if plan.settings.push and plan.line is not None:
-        order = run.read_order(plan.line)
-        reasons = []
-        for reference in run.references([tag.name for tag in plan.floating]):
-            digest = run.registries.digest(reference, denied_is_absent=True)
-            if run.found is not None and digest == run.found.digest:
-                continue
-            moves, reason = order.decide(plan.line.commit, _named_commit(run, reference, digest))
-            if not moves:
-                reasons.append(reason)
-        if len(reasons) == len(plan.repositories):
-            run.report.planned(plan.kept(printable(reasons[0])))
-    digest = run.found.digest if run.found else ""
-    provenance = Provenance(run.preflight.builder, run.found is not None, 0.0, "", digest)
+    provenance = Provenance(
+        run.preflight.builder,
+        run.found is not None,
+        0.0,
+        "",
+        run.found.digest if run.found else "",
+        run.plan.settings.variant,
+    )
     run.report.made(provenance)
     return provenance
+
+
+def _with_decision(run: SnapshotRun) -> SnapshotPlan:
+    """Return the plan of an image, with a floating tag that would stay everywhere as kept."""
+    plan = run.plan
+    if not plan.settings.push or plan.line is None:
+        return plan
+    order = run.read_order(plan.line)
+    reasons = []
+    references = run.references([tag.name for tag in plan.floating])
+    for reference in references:
+        digest = run.registries.digest(reference, denied_is_absent=True)
+        if run.found is not None and digest == run.found.digest:
+            continue
+        moves, reason = order.decide(plan.line.commit, _named_commit(run, reference, digest))
+        if not moves:
+            reasons.append(reason)
+    return plan.kept(printable(reasons[0])) if len(reasons) == len(references) else plan

@@ -35,7 +35,7 @@ def policy(*templates: str) -> TagPolicy:
     ],
 )
 def test_the_tag_of_a_branch(branch: str, expected: str) -> None:
-    assert branch_tag(branch, "edge", DEFAULT) == expected
+    assert branch_tag(branch, "edge", [""], DEFAULT) == expected
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,7 @@ def test_the_tag_of_a_branch(branch: str, expected: str) -> None:
         ("pr-12", ()),
         ("pr/12", ()),
         ("sha-0123456", ()),
+        ("sha-0123456-alpine", ()),
         ("日本", ()),
         ("", ()),
         ("stable", ("{version}", "stable")),
@@ -67,11 +68,21 @@ def test_the_tag_of_a_branch(branch: str, expected: str) -> None:
 )
 def test_a_branch_has_no_tag_that_is_anothers(branch: str, templates: tuple[str, ...]) -> None:
     with pytest.raises(UsageError):
-        branch_tag(branch, "edge", policy(*templates) if templates else DEFAULT)
+        branch_tag(branch, "edge", [""], policy(*templates) if templates else DEFAULT)
+
+
+@pytest.mark.parametrize("name", ["edge-alpine", "nightly-alpine", "pr-12-alpine", "edge"])
+def test_a_branch_has_no_tag_that_is_that_of_a_variant(name: str) -> None:
+    with pytest.raises(UsageError):
+        branch_tag(name, "edge", ["", "-alpine"], DEFAULT)
+    if name != "edge":
+        assert branch_tag(name, "edge", ["", "-slim"], DEFAULT) == name
 
 
 def test_a_template_of_commits_takes_no_branch() -> None:
-    assert branch_tag("x-abcdef0", "edge", policy("{version}", "x-{short_sha}")) == "x-abcdef0"
+    assert (
+        branch_tag("x-abcdef0", "edge", [""], policy("{version}", "x-{short_sha}")) == "x-abcdef0"
+    )
 
 
 TEMPLATES = st.lists(
@@ -91,7 +102,7 @@ BRANCHES = st.text(max_size=8) | st.text("abrc019.-/v", max_size=8) | VERSIONS
 def test_no_release_has_the_tag_of_a_branch(branch: str, more: list[str], text: str) -> None:
     templates = policy("{version}", "{major}.{minor}", *more)
     try:
-        name = branch_tag(branch, "edge", templates)
+        name = branch_tag(branch, "edge", [""], templates)
     except UsageError:
         assume(False)
     version = parse_version(text)
@@ -112,7 +123,7 @@ def test_the_tags_of_a_release_are_refused_as_branches(text: str, more: list[str
         *templates.exact_tags(version, "0" * 40),
     ):
         with pytest.raises(UsageError):
-            branch_tag(name, "edge", templates)
+            branch_tag(name, "edge", [""], templates)
 
 
 def release(text: str) -> Release:
