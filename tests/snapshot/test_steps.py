@@ -17,7 +17,7 @@ class Clone:
     """A clone of the app with a registry, in which branches are pushed and snapshots made."""
 
     def __init__(self, app: GitRepository, run: Run, registry: RegistryServer) -> None:
-        self.app, self.registry, self._run = app, registry, run
+        self.app, self.registry, self.run = app, registry, run
         self.remote = app.bare_remote()
         self.image = f"{registry.address}/acme/app"
 
@@ -32,7 +32,7 @@ class Clone:
         self, *args: str, tree: GitRepository | None = None, env: dict[str, str] | None = None
     ) -> Finished:
         where = (tree or self.app).path
-        return self._run("snapshot", "-i", self.image, *args, cwd=where, env=env)
+        return self.run("snapshot", "-i", self.image, *args, cwd=where, env=env)
 
     def named(self, tag: str) -> str:
         """The commit that a tag names."""
@@ -495,3 +495,88 @@ def test_the_clones_own_settings_count_where_commits_are_fetched(
 
     assert done.returncode == 0, done
     assert clone.named("edge") == commits[1]
+
+
+VARIANTS = """
+[[variants]]
+name = "debian"
+default = true
+build.args = { BASE = "debian" }
+[[variants]]
+name = "alpine"
+build.labels = { of = "alpine" }
+"""
+
+
+def test_every_variant_has_its_own_tags(clone: Clone) -> None:
+    clone.app.write({"releasetag.toml": VARIANTS})
+    head = clone.commit("variants")
+
+    done = clone.snapshot("--json")
+
+    assert done.returncode == 0, done
+    commit = f"sha-{head[:7]}"
+    plain, alpine = {"edge", commit}, {"edge-alpine", f"{commit}-alpine"}
+    assert clone.tags == plain | alpine | {"edge-debian", f"{commit}-debian"}
+    assert {clone.registry.digest("acme/app", tag) for tag in alpine} == {
+        done.json["variants"][1]["digest"]
+    }
+    assert clone.registry.labels("acme/app", "edge-alpine")["of"] == "alpine"
+    assert clone.registry.digest("acme/app", "edge") == done.json["digest"]
+    again = clone.snapshot("--json")
+    assert [each["build"]["reused"] for each in again.json["variants"]] == [True, True]
+    # The bare name is what latest is for a release.
+    assert clone.snapshot(env=github("push", "refs/heads/alpine")).returncode == 2
+    assert clone.snapshot(env=github("push", "refs/heads/edge-alpine")).returncode == 2
+    one = clone.snapshot("--variant", "alpine", env=github("schedule", "refs/heads/main"))
+    assert one.returncode == 0, one
+    assert clone.tags - plain - alpine >= {"nightly-alpine"}
+
+
+def test_who_is_last_of_the_runners_moves_the_tag(clone: Clone) -> None:
+    platforms = ("--platform", "linux/amd64,linux/arm64", "--json")
+
+    first = clone.snapshot("--part", "linux/arm64", *platforms)
+    assert first.returncode == 0, first
+    assert first.json["missing"] == ["linux/amd64"]
+    assert clone.tags == {f"sha-{clone.app.head[:7]}-linux-arm64"}
+    last = clone.snapshot("--part", "linux/amd64", *platforms)
+
+    assert last.json["complete"], last
+    index = json.loads(clone.registry.manifest("acme/app", "edge") or b"")
+    assert len(index["manifests"]) == 2
+    assert clone.named("edge") == clone.app.head
+    assert clone.snapshot("--part", "linux/386", *platforms).returncode == 2
+
+
+def test_each_runner_builds_its_platform_of_a_fork(clone: Clone, tmp_path: Path) -> None:
+    payload = pull_request(clone.app.head, repository="mallory/app")
+    event = github("pull_request", "refs/pull/12/merge", payload, tmp_path / "event")
+    platforms = ("--platform", "linux/amd64,linux/arm64", "--part", "linux/amd64")
+
+    done = clone.snapshot(*platforms, "--json", env=event)
+
+    assert done.returncode == 0, done
+    assert done.json["image_id"]
+    assert clone.tags == set()
+
+
+def test_a_component_is_named_by_its_prefix(clone: Clone) -> None:
+    clone.app.write(
+        {
+            "releasetag.toml": "".join(
+                f"[[components]]\nname = '{name}'\ntag-prefix = '{name}/v'\n"
+                f"images = ['{clone.image}-{name}']\n"
+                for name in ("api", "web")
+            )
+        }
+    )
+    clone.commit("components")
+    tree = clone.app
+
+    done = clone.run("snapshot", "--json", cwd=tree.path)
+    assert done.returncode == 2, done
+    assert done.json["error"]["hint"] == "name one with --tag-prefix: api/v, web/v"
+    done = clone.run("snapshot", "--tag-prefix", "web/v", "--json", cwd=tree.path)
+    assert done.returncode == 0, done
+    assert done.json["images"] == [f"{clone.image}-web"]
