@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
-from releasetag.errors import ConflictError, HistoryError, PushError, UsageError
+from releasetag.errors import ConflictError, EngineError, HistoryError, PushError, UsageError
 from releasetag.git import WorkTree
 from releasetag.image import (
     EngineReport,
@@ -114,6 +114,8 @@ def publish_snapshot(
     if settings.part:
         check_part(plan.images, settings.part)
     refuse_changed_files(tree, settings)
+    if settings.push and plan.line:
+        read_order(tree, settings, plan.line, report.warn)  # before a build that would be in vain
     if settings.push:
         report.step("Inspecting the registries")
     found = [
@@ -130,7 +132,8 @@ def publish_snapshot(
             published,
             tools.registries,
             report,
-            lambda line: read_order(tree, settings, line, report.warn),
+            # It has warned already.
+            lambda line: read_order(tree, settings, line, lambda _: None),
             tools.clock,
         )
         for (each, published), source in zip(found, sources, strict=True)
@@ -190,9 +193,8 @@ def publish(*runs: SnapshotRun) -> Provenance:
     pushed = [_push(*each) for each in zip(runs, done, strict=True)]
     for run, image in zip(runs, pushed, strict=True):
         if moved := _move(run, image.manifest):
-            for reference in moved:
-                run.source.tag(run.preflight, image.in_engine, reference)
-            _converge(run, image.manifest)
+            _converge(run, image)
+            _tag_in_engine(run, image.in_engine, moved)
     return pushed[0].provenance
 
 
@@ -290,9 +292,8 @@ def _push_first(run: SnapshotRun, made: MadeImage) -> Reference:
 def _put_commit_tags(run: SnapshotRun, origin: Reference, manifest: Manifest) -> None:
     """Put the image into every repository, under the commit's tags where they are free."""
     registries, settings = run.registries, run.plan.settings
-    for repository in run.plan.repositories:
-        if repository != origin.repository:
-            registries.copy(origin, repository)
+    others = [each for each in run.plan.repositories if each != origin.repository]
+    map_parallel(partial(registries.copy, origin), others, settings.jobs)
 
     def put(reference: Reference) -> TagResult:
         if run.found is None and reference == run.first:
@@ -344,21 +345,31 @@ def _named_commit(run: SnapshotRun, reference: Reference, digest: str | None) ->
     return image.revision
 
 
-def _converge(run: SnapshotRun, manifest: Manifest) -> None:
+def _tag_in_engine(run: SnapshotRun, image_id: str, references: Sequence[Reference]) -> None:
+    """Tag in the engine what the registries have; they are what counts."""
+    try:
+        for reference in references:
+            run.source.tag(run.preflight, image_id, reference)
+    except EngineError as error:
+        run.report.warn(f"the engine does not have the tag: {error.message}")
+
+
+def _converge(run: SnapshotRun, pushed: _Pushed) -> None:
     """Look at the tag again, and have it name the newest commit whose image is there.
 
     Raises:
         ConflictError: another program moves the tag again and again.
     """
-    line = run.plan.line
+    line, manifest = run.plan.line, pushed.manifest
     references = run.references([tag.name for tag in run.plan.floating])
     for _ in range(_ROUNDS):
         try:
             order = run.read_order(line) if line else None
             if order is None:
                 return
-            current = _current_manifest(run, manifest)
-            settle = partial(_settle, run, order, current)
+            if other := _other_image(run, manifest):
+                manifest = _follow(run, pushed.provenance, other)
+            settle = partial(_settle, run, order, manifest)
             settled = map_parallel(settle, references, run.plan.settings.jobs)
         except HistoryError as error:
             run.report.warn(f"the branch could not be read a last time: {error.message}")
@@ -371,18 +382,20 @@ def _converge(run: SnapshotRun, manifest: Manifest) -> None:
     )
 
 
-def _current_manifest(run: SnapshotRun, manifest: Manifest) -> Manifest:
-    """Return the image of this commit: another run may have replaced the one of this run."""
-    first = run.first
-    if run.registries.settled_digest(first, manifest.digest) == manifest.digest:
-        return manifest
-    other = inspect_image(run.registries, first)
-    if other is None or other.problem or not other.is_of(run.plan.subject):
-        return manifest
-    origin = first.repository.at(other.digest)
-    for repository in run.plan.repositories[1:]:
-        run.registries.copy(origin, repository)
-    return run.registries.settled_manifest(origin) or manifest
+def _other_image(run: SnapshotRun, manifest: Manifest) -> Reference | None:
+    """Find another image of this commit, which another run has put in place of this run's."""
+    if run.registries.settled_digest(run.first, manifest.digest) == manifest.digest:
+        return None
+    image = inspect_image(run.registries, run.first)
+    if image is None or image.problem or not image.is_of(run.plan.subject):
+        return None
+    return run.first.repository.at(image.digest)
+
+
+def _follow(run: SnapshotRun, provenance: Provenance, other: Reference) -> Manifest:
+    """Go on with the image that another run has put, as if it had been there before."""
+    made = _Made(replace(provenance, reused=True), None)
+    return _push(replace(run, found=other), made).manifest
 
 
 def _settle(run: SnapshotRun, order: Order, manifest: Manifest, reference: Reference) -> bool:

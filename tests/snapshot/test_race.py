@@ -234,6 +234,24 @@ def test_a_late_run_of_a_pull_request_gives_the_tag_to_the_newer_one() -> None:
         assert branch.edges() == {2}, requests
 
 
+def test_a_run_whose_image_was_replaced_reports_the_other() -> None:
+    branch = branch_with_an_edge()
+    branch.tip = 1
+    first, second = start(branch, 1, 1)
+    first.to_put(3)  # beyond the tag of its commit
+    second.to_put(3)
+    finish([first, second])
+
+    for runner in (first, second):
+        assert runner.record.build is not None
+        digest = runner.record.build.digest
+        outcomes = {str(item.reference): item for item in runner.record.items}
+        for host, registry in branch.registries.items():
+            assert registry.tags["edge"] == digest
+            assert outcomes[f"{host}/acme/app:edge"].digest == digest
+    assert first.record.build != second.record.build
+
+
 def test_what_another_program_moves_again_and_again_is_a_conflict(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -144,7 +144,7 @@ def test_a_shallow_checkout_without_its_remote_cannot_know(clone: Clone, tmp_pat
 
     assert done.returncode == 9, done
     assert "fetch-depth: 0" in done.json["error"]["hint"]
-    assert done.json["references"] == [f"{clone.image}:sha-{tree.head[:7]}"]
+    assert clone.tags == {"edge", f"sha-{clone.named('edge')[:7]}"}
 
 
 def test_a_complete_clone_goes_on_with_what_it_knows(clone: Clone, tmp_path: Path) -> None:
