@@ -14,6 +14,7 @@ __all__ = [
     "Snapshot",
     "Version",
     "channel",
+    "commit_tags",
     "docker_text",
     "highest",
     "parse_version",
@@ -101,6 +102,11 @@ class Snapshot:
 
     version: str
     revision: str
+
+
+def commit_tags(revision: str) -> tuple[str, str]:
+    """Return the tag of a commit, and the one where another commit begins with the same digits."""
+    return f"sha-{revision[:7]}", f"sha-{revision}"
 
 
 def parse_version(text: str) -> Version | None:

@@ -248,6 +248,12 @@ _ROWS = (
     Setting("from_container", "text", "--from-container", "NAME", panel=SOURCE,
             commands=("publish",),
             help="Publish a container, committed as docker commit does."),
+    Setting("from_snapshot", "flag", "--from-snapshot", panel=SOURCE, key="from-snapshot",
+            commands=("publish",),
+            help="Publish the snapshot of the release's commit, and build nothing."),
+    Setting("from_version", "text", "--from-version", "VERSION", panel=SOURCE,
+            commands=("publish",), parse=_version,
+            help="Publish the image of another version of the same commit."),
 
     Setting("file", "dockerfile", "--file", "FILE", short="-f", panel=BUILDING, key="build.file",
             help="The Dockerfile. Default: Dockerfile in the context."),

@@ -46,6 +46,8 @@ class Settings(BuildSettings):
     context: Path | None = None
     from_image: str | None = None
     from_container: str | None = None
+    from_snapshot: bool = False
+    from_version: Version | None = None
     # Building; see also BuildSettings.
     file: Path | None = None
     # Secrets may be in these, against all advice: they are kept out of repr().

@@ -13,6 +13,7 @@ from releasetag.image.source import (
     Tools,
     builds,
     open_tools,
+    reuses_commit,
 )
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "builds",
     "image_source",
     "open_tools",
+    "reuses_commit",
 ]
 
 
@@ -45,6 +47,10 @@ def image_source(
         from releasetag.image.existing import CommittedContainer
 
         return CommittedContainer(plan, tools, report, tree)
+    if reuses_commit(plan):
+        from releasetag.image.existing import PublishedCommit
+
+        return PublishedCommit(plan, tools, report, tree)
     from releasetag.image.builders import choose_program
     from releasetag.image.inputs import resolve_inputs
 

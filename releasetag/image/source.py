@@ -273,4 +273,10 @@ class ImageSource(ABC):
 
 def builds(plan: ImagePlan) -> bool:
     """Whether the image is built from the work tree."""
-    return not (plan.settings.from_image or plan.settings.from_container)
+    settings = plan.settings
+    return not (settings.from_image or settings.from_container or reuses_commit(plan))
+
+
+def reuses_commit(plan: ImagePlan) -> bool:
+    """Whether the image is one that is published of the same commit already."""
+    return plan.settings.from_snapshot or plan.settings.from_version is not None

@@ -11,7 +11,7 @@ from releasetag.config import Settings
 from releasetag.errors import UsageError
 from releasetag.git import WorkTree
 from releasetag.history import reread_git_tags
-from releasetag.image import ImagePlan, Tools, builds, image_source
+from releasetag.image import ImagePlan, Tools, builds, image_source, reuses_commit
 from releasetag.plan import Plan
 from releasetag.publish import converge, exact, floating, gates
 from releasetag.publish.run import Provenance, Report, Run
@@ -37,7 +37,7 @@ def publish_release(tree: WorkTree, plan: Plan, tools: Tools, report: Report) ->
         check_settings(each)
     if plan.settings.part:
         check_part(plan.images, plan.settings.part)
-    if len(plan.images) > 1 and not builds(plan):
+    if len(plan.images) > 1 and not (builds(plan) or reuses_commit(plan)):
         raise UsageError("one image is given for several variants", "pick one with --variant")
     if builds(plan):
         check_work_tree(tree, plan)
@@ -113,8 +113,30 @@ def check_settings(plan: Plan) -> None:
         )
     if settings.from_image and settings.from_container:
         raise UsageError("both an image and a container are given", "give one of them")
+    _check_commit(plan)
     if settings.part and not builds(plan):
         raise UsageError("a part is built, and an image is given", "omit --part")
+
+
+def _check_commit(plan: Plan) -> None:
+    """Raise UsageError for settings that --from-snapshot or --from-version contradicts."""
+    settings = plan.settings
+    if not reuses_commit(plan):
+        return
+    if settings.from_image or settings.from_container:
+        raise UsageError(
+            "an image is given, and one of the commit is to be published", "give one of them"
+        )
+    if settings.from_snapshot and settings.from_version is not None:
+        raise UsageError("both a snapshot and a version are to be published", "give one of them")
+    if settings.from_version == plan.release.version:
+        raise UsageError(
+            f"{settings.from_version} is the release itself", "name another version with its image"
+        )
+    if not settings.push:
+        raise UsageError(
+            "what is published of the commit is not in the engine", "omit --no-push, or build"
+        )
 
 
 def check_part(images: Sequence[ImagePlan], part: str) -> None:

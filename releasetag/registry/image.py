@@ -155,19 +155,25 @@ class ImageConfig:
     Attributes:
         digest: of the configuration; the image ID of the classic image store.
         labels: untrusted.
+        platform: ``linux/arm64``, ``linux/arm/v7``; empty if it does not say.
         missing: why another image of the index cannot be used; empty if none was found.
     """
 
     digest: str
     labels: Mapping[str, str]
+    platform: str = ""
     missing: str = ""
 
 
 def parse_config(content: bytes, digest: str) -> ImageConfig:
     """Parse an image configuration; one of another kind has no labels."""
-    settings = (parse_object(content) or {}).get("config")
+    parsed = parse_object(content) or {}
+    settings = parsed.get("config")
     labels = settings.get("Labels") if isinstance(settings, dict) else None
-    return ImageConfig(digest, strings(labels))
+    names = strings(parsed)
+    parts = [names.get(key, "") for key in ("os", "architecture", "variant")]
+    platform = "/".join(filter(None, parts)) if all(parts[:2]) else ""
+    return ImageConfig(digest, strings(labels), platform)
 
 
 def parse_manifest(content: bytes, media_type: str, reference: str) -> Manifest:

@@ -251,6 +251,10 @@ def _action(plan: "Plan | SnapshotPlan", build: "Provenance") -> str:
         return "reuse the published image"
     if plan.settings.from_image:
         return f"publish the image {plan.settings.from_image}{' as' if build.digest else ''}"
+    if plan.settings.from_snapshot:
+        return "publish the snapshot of the commit"
+    if plan.settings.from_version is not None:
+        return f"publish the image of {plan.settings.from_version}"
     if plan.settings.from_container:
         return f"commit the container {plan.settings.from_container}"
     return f"build {build.variant} with {build.builder}".replace("  ", " ")

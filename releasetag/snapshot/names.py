@@ -92,11 +92,6 @@ def pull_request_tag(number: str) -> str:
     return f"pr-{number}"
 
 
-def commit_tags(revision: str) -> tuple[str, str]:
-    """Return the tag of a commit, and the one where another commit begins with the same digits."""
-    return f"sha-{revision[:7]}", f"sha-{revision}"
-
-
 def _of_releases(policy: TagPolicy) -> list[Template]:
     return [template for template in policy.templates if template.kind != "commit"]
 

@@ -20,12 +20,11 @@ from releasetag.snapshot.names import (
     branch_tag,
     check_branch_tag,
     check_own_name,
-    commit_tags,
     pull_request_tag,
 )
 from releasetag.snapshot.order import Commits, Line, Order
 from releasetag.text import printable
-from releasetag.version import Release, Snapshot
+from releasetag.version import Release, Snapshot, commit_tags
 
 _LARGEST_PAYLOAD = 64 << 20
 
@@ -137,7 +136,8 @@ def plan_snapshot(
         UsageError: a release could have its tag; or the component is not known.
         HistoryError: whether a release has it cannot be known.
     """
-    settings = _component(configuration)
+    # Those are about releases.
+    settings = replace(_component(configuration), from_snapshot=False, from_version=None)
     revision = tree.head()
     payload = _read_payload(environ.get("GITHUB_EVENT_PATH"))
     event = read_event(environ, payload)
@@ -157,7 +157,9 @@ def plan_snapshot(
             is_pull=event.kind == "pull request",
             is_ci=event.is_ci,
         )
-    variants = list(settings.each_variant())
+    variants = [
+        replace(each, from_snapshot=False, from_version=None) for each in settings.each_variant()
+    ]
     if event.is_fork:
         settings, *variants = map(_without_push, (settings, *variants))
     plans = [_plan_image(each, revision, name, reason, line) for each in variants]

@@ -30,12 +30,11 @@ from releasetag.publish.steps import check_part, refuse_changed_files
 from releasetag.published import PublishedImage, inspect_image
 from releasetag.reference import Reference, Repository
 from releasetag.registry import Manifest, Registries
-from releasetag.snapshot.names import commit_tags
 from releasetag.snapshot.order import Line, Order
 from releasetag.snapshot.plan import SnapshotPlan, of_variants, read_order
 from releasetag.tagging import Status, TagResult, report_outcome
 from releasetag.text import printable
-from releasetag.version import Snapshot
+from releasetag.version import Snapshot, commit_tags
 
 _ROUNDS = 8
 

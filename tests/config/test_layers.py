@@ -66,6 +66,8 @@ CASES = [
     Case("context", 'build.context = "sub"', "sub", "sub", "BASE/sub", None),
     Case("from_image", "", "acme/app:dev", "acme/app:dev", "acme/app:dev", None),
     Case("from_container", "", "box", "box", "box", None),
+    Case("from_snapshot", "from-snapshot = true", "true", True, True, False),
+    Case("from_version", "", "2.0.0-rc.1", "v2.0.0-rc.1", "2.0.0-rc.1", None),
     Case("file", 'build.file = "Other"', "Other", "Other", "Other", None),
     Case("target", 'build.target = "final"', "final", "final", "final", None),
     Case("platforms", 'build.platforms = ["linux/amd64", "linux/arm64"]',

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from releasetag.errors import UsageError
 from releasetag.policy import TagPolicy
 from releasetag.reference import is_tag
-from releasetag.snapshot.names import branch_tag, check_own_name, commit_tags, pull_request_tag
+from releasetag.snapshot.names import branch_tag, check_own_name, pull_request_tag
 from releasetag.template import parse_template
-from releasetag.version import Release, parse_version
+from releasetag.version import Release, commit_tags, parse_version
 
 DEFAULT = TagPolicy(tuple(map(parse_template, ("{version}", "{major}.{minor}", "latest"))))
 
