@@ -80,7 +80,7 @@ USAGE = [
     ("publish -i IMAGE --from-image :", "':' is not a reference"),
     ("publish -i IMAGE --from-snapshot --from-image a", "of the commit is to be published"),
     ("publish -i IMAGE --from-snapshot --from-version 1.0.0", "both a snapshot and a version"),
-    ("publish -i IMAGE --from-version 0.0.1", "0.0.1 is the release itself"),
+    ("publish -i IMAGE --from-version 1.2.3", "1.2.3 is the release itself"),
     ("publish -i IMAGE --from-version x", "--from-version: 'x'"),
     ("publish -i IMAGE --from-snapshot --no-push", "is not in the engine", "--no-push"),
     ("publish -i IMAGE --from-snapshot --platform linux/arm64 --part linux/arm64", "a part is"),
