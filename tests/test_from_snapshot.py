@@ -8,10 +8,11 @@ import pytest
 
 from tests.conftest import Run
 from tests.support.cli import no_engine
+from tests.support.fake_registry import image as image_of
 from tests.support.git import GitRepository
 from tests.support.image import scratch_files
 from tests.support.promises import REVISION, VERSION
-from tests.support.registry import IMAGE_INDEX, RegistryServer
+from tests.support.registry import IMAGE_INDEX, IMAGE_MANIFEST, RegistryServer
 
 
 @pytest.fixture
@@ -206,3 +207,60 @@ def test_another_repository_gets_it_too(
 
     assert done["exit"] == 0, done
     assert second_registry.digest("team/app", "1.2.3") == registry.digest("acme/app", "1.2.3")
+
+
+def test_attestations_stay_in_the_index(project: Project, registry: RegistryServer) -> None:
+    """As buildx makes them: manifests of no platform, which say what they are about."""
+    head = project.repository.head
+    labels = {REVISION: head, VERSION: "edge"}
+    image = registry.put_image("acme/app", "image", labels)
+    attestation = registry.put_image("acme/app", "attestation", {})
+    children = [
+        {
+            "mediaType": IMAGE_MANIFEST,
+            "digest": digest,
+            "size": len(registry.manifest("acme/app", digest) or b""),
+            **more,
+        }
+        for digest, more in (
+            (image, {"platform": {"os": "linux", "architecture": "amd64"}}),
+            (
+                attestation,
+                {
+                    "platform": {"os": "unknown", "architecture": "unknown"},
+                    "annotations": {
+                        "vnd.docker.reference.type": "attestation-manifest",
+                        "vnd.docker.reference.digest": image,
+                    },
+                },
+            ),
+        )
+    ]
+    index = {
+        "schemaVersion": 2,
+        "mediaType": IMAGE_INDEX,
+        "manifests": children,
+        "annotations": {**labels, "own": "kept"},
+    }
+    tag = f"sha-{head[:7]}"
+    registry.put_manifest("acme/app", tag, json.dumps(index).encode(), IMAGE_INDEX)
+    project.repository.tag("v1.2.3")
+
+    assert project.publish("--from-snapshot")["exit"] == 0
+    published = project.index("latest")
+    assert published["manifests"] == children
+    assert published["annotations"]["own"] == "kept"
+    assert published["annotations"][VERSION] == "1.2.3"
+
+
+def test_an_image_that_does_not_say_its_platform_is_refused(
+    project: Project, registry: RegistryServer
+) -> None:
+    head = project.repository.head
+    image_of(registry, "acme/app", f"sha-{head[:7]}", labels={REVISION: head})
+    project.repository.tag("v1.2.3")
+
+    done = project.publish("--from-snapshot")
+
+    assert done["exit"] == 2, done
+    assert "does not say what platform it is for" in done["error"]["message"]

@@ -13,6 +13,7 @@ from releasetag.plan import ci_git_tag
 
 _HEADS = "refs/heads/"
 _NO = {"", "false", "False"}
+_DEPENDABOT = "dependabot[bot]"
 
 EventKind = Literal["branch", "schedule", "pull request", "commit"]
 
@@ -27,7 +28,8 @@ class Event:
         ref: where the remote has it; empty if that is not known.
         merge_ref: where the remote has the merge of a pull request; empty if that is not known.
         commit: the last one of a pull request's branch; empty: HEAD. HEAD may be a merge of it.
-        is_fork: whether the pull request is from another repository.
+        is_fork: whether the pull request is from another repository, or treated so: its run has
+            neither secrets nor the right to push.
         default_branch: of the repository; empty if that is not known.
         is_ci: whether a CI system says so.
     """
@@ -159,8 +161,10 @@ def _github_event(environ: Mapping[str, str], payload: Mapping[str, Any]) -> Eve
     if re.fullmatch("[0-9]+", number):
         head, base = _table(pull, "head"), _table(pull, "base")
         from_repository, to_repository = head.get("repo", {}), _table(base, "repo")
-        is_fork = from_repository is None or (  # of a fork that was deleted
-            _table(head, "repo").get("full_name") != to_repository.get("full_name")
+        is_fork = (
+            from_repository is None  # it was deleted
+            or _table(head, "repo").get("full_name") != to_repository.get("full_name")
+            or environ.get("GITHUB_ACTOR") == _DEPENDABOT
         )
         commit = head.get("sha")
         return Event(

@@ -302,7 +302,7 @@ def _floating_tag(tree: WorkTree, settings: Settings, event: Event) -> tuple[str
         case "pull request":
             reason = "the newest of the pull request"
             if event.is_fork:
-                reason = "the pull request is from a fork: nothing is pushed"
+                reason = "the pull request is from a fork, or Dependabot's: nothing is pushed"
             return pull_request_tag(event.number), reason
         case "schedule":
             return NIGHTLY, f"the newest of {shown}, by schedule"

@@ -120,7 +120,12 @@ CASES = [
 
 
 def test_every_field_is_a_row_of_the_table_and_a_case_of_this_test() -> None:
-    names = {each.name for each in dataclasses.fields(Settings)} - {"base", "variant", "suffixes", "by_variant"}
+    names = {each.name for each in dataclasses.fields(Settings)} - {
+        "base",
+        "variant",
+        "suffixes",
+        "by_variant",
+    }
 
     assert set(SETTINGS) == names
     # The file is the test of its own: test_file.py.

@@ -122,6 +122,15 @@ def test_a_pull_request_on_github(event: str, head: object, base: object, is_for
     assert read_event(environ, payload(head, base)) == expected
 
 
+def test_a_pull_request_of_dependabot_is_treated_as_one_of_a_fork() -> None:
+    environ = {**github("pull_request", "refs/pull/12/merge"), "GITHUB_ACTOR": "dependabot[bot]"}
+
+    found = read_event(environ, payload(repo("acme/app"), repo("acme/app")))
+
+    assert found is not None
+    assert found.is_fork
+
+
 def test_the_default_branch_is_that_of_githubs_event() -> None:
     found = read_event(github("push", "refs/heads/x"), {"repository": {"default_branch": "dev"}})
 
