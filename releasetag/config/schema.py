@@ -332,7 +332,7 @@ _ROWS = (
     Setting("metadata_file", "path", "--metadata-file", "FILE", panel=PUBLISHING,
             help="Write what --json prints to a file."),
     Setting("gates", "lines", "--gate", "COMMAND", panel=PUBLISHING, key="gates",
-            commands=("publish",),
+            commands=("publish", "promote"),
             help="Run before floating tags move; failing stops them. Repeatable."),
 
     Setting("edge", "text", "--edge", "TAG", panel=PUBLISHING, key="edge", commands=("snapshot",),
