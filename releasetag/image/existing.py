@@ -136,7 +136,7 @@ class PublishedCommit(ImageSource):
         if manifest is None:
             raise PushError(f"{found} is gone", "see who deletes it, and run again")
         platform = registries.image_config(found.repository, manifest).platform
-        if not (manifest.is_index or platform):
+        if not manifest.is_index and "/" not in platform:
             raise UsageError(
                 f"{found} does not say what platform it is for, and cannot be in an index",
                 "build the release: omit --from-snapshot and --from-version",

@@ -155,14 +155,14 @@ class ImageConfig:
     Attributes:
         digest: of the configuration; the image ID of the classic image store.
         labels: untrusted.
-        platform: ``linux/arm64``, ``linux/arm/v7``; empty if it does not say.
         missing: why another image of the index cannot be used; empty if none was found.
+        platform: ``linux/arm/v7``, untrusted; empty if it does not say.
     """
 
     digest: str
     labels: Mapping[str, str]
-    platform: str = ""
     missing: str = ""
+    platform: str = ""
 
 
 def parse_config(content: bytes, digest: str) -> ImageConfig:
@@ -170,10 +170,9 @@ def parse_config(content: bytes, digest: str) -> ImageConfig:
     parsed = parse_object(content) or {}
     settings = parsed.get("config")
     labels = settings.get("Labels") if isinstance(settings, dict) else None
-    names = strings(parsed)
-    parts = [names.get(key, "") for key in ("os", "architecture", "variant")]
-    platform = "/".join(filter(None, parts)) if all(parts[:2]) else ""
-    return ImageConfig(digest, strings(labels), platform)
+    named = strings(parsed)
+    parts = [named[key] for key in ("os", "architecture", "variant") if named.get(key)]
+    return ImageConfig(digest, strings(labels), platform="/".join(parts))
 
 
 def parse_manifest(content: bytes, media_type: str, reference: str) -> Manifest:
