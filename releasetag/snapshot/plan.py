@@ -274,16 +274,11 @@ def _remote(tree: WorkTree, settings: Settings) -> str:
 
 
 def _component(configuration: Configuration) -> Settings:
-    default = configuration.default
-    found = [each for each in configuration.all() if any(v.images for v in each.each_variant())]
+    found = configuration.publishable()
     # A prefix from above the file chooses a component.
-    named = [each for each in configuration.components if each.tag_prefix == default.tag_prefix]
-    found = [each for each in found if each in named] or found
-    if not found:
-        raise UsageError(
-            "no image is given",
-            "name one with --image, in RELEASETAG_IMAGES or as images in releasetag.toml",
-        )
+    prefix = configuration.default.tag_prefix
+    named = [each for each in configuration.components if each.tag_prefix == prefix]
+    found = tuple(each for each in found if each in named) or found
     if len(found) > 1:
         prefixes = ", ".join(each.tag_prefix or "v" for each in found)
         raise UsageError(
