@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from releasetag.config import Settings
 from tests.conftest import Run, StartProxy, StartRegistry
@@ -264,36 +266,171 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+class Index:
+    """An index of these wheels, in the JSON that the package index has.
+
+    Attributes:
+        url: as pip is given it.
+        seen: what was asked for, each once.
+        spoiled: the names of wheels that hold something else.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.seen: set[str] = set()
+        self.spoiled: set[str] = set()
+        self._server = QuietHTTPServer(("127.0.0.1", 0), index_handler(self))
+        self.url = f"http://127.0.0.1:{self._server.server_port}/simple"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+
+    def answer(self, path: str) -> bytes | None:
+        """What is there, if anything is."""
+        self.seen.add(path)
+        match path.strip("/").split("/"):
+            case ["simple", package]:
+                wheels = [w for w in self.folder.iterdir() if canonical_name(w) == package]
+                return json.dumps({"files": [*map(index_entry, wheels)]}).encode()
+            case ["files", name]:
+                return b"spoiled" if name in self.spoiled else (self.folder / name).read_bytes()
+        return None
+
+    def __enter__(self) -> "Index":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+def canonical_name(wheel: Path) -> str:
+    return canonicalize_name(wheel.name.partition("-")[0])
+
+
+def index_entry(wheel: Path) -> dict[str, object]:
+    """A file of a package, as PEP 691 has it."""
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    url = f"../../files/{wheel.name}"
+    return {"filename": wheel.name, "url": url, "hashes": {"sha256": digest}}
+
+
+def index_handler(index: Index) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = index.answer(self.path)
+            self.send_response(404 if body is None else 200)
+            self.send_header("Content-Type", "application/vnd.pypi.simple.v1+json")
+            self.end_headers()
+            self.wfile.write(body or b"")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    return Handler
+
+
+@pytest.fixture
+def index(wheels: Path) -> Iterator[Index]:
+    with Index(wheels) as index:
+        yield index
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What the step of the action that installs left behind."""
+
+    output: str
+    python: str
+    packages: frozenset[str]
+
+
+def install(action: Path, folder: Path, environ: dict[str, str], path: str = "") -> Installation:
+    script = re.search(r" id: install\n(?:.*\n)*?.* run: \|\n((?: {8}.*\n|\n)+)", ACTION)
+    assert script
+    output = folder / "output"
+    output.write_text("")
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script[1]],
+        env={
+            **clean_environ(folder),
+            "PATH": f"{path}:{os.environ['PATH']}",
+            "RUNNER_TEMP": str(folder / "runner"),
+            "GITHUB_ACTION_PATH": str(action),
+            "GITHUB_OUTPUT": str(output),
+            **environ,
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    python = output.read_text().strip().removeprefix("python=")
+    shown = (
+        "import releasetag, json, importlib.metadata as m; print(releasetag.__file__);"
+        " print(*(f'{d.name}=={d.version}'.lower() for d in m.distributions()))"
+    )
+    file, packages = subprocess.run(
+        [python, "-I", "-c", shown], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert file == f"{action}/releasetag/__init__.py"
+    return Installation(done.stdout, python, frozenset(packages.split()))
+
+
+def locked() -> frozenset[str]:
+    """What the lock names for this machine."""
+    lock = (ROOT / "requirements.txt").read_text()
+    return frozenset(re.findall(r"^(\S+==\S+) \\$", lock, re.MULTILINE))
+
+
+def test_it_installs_what_the_lock_names_without_pip(
+    published_action: Path, index: Index, tmp_path: Path
+) -> None:
+    environ = {"PIP_INDEX_URL": index.url, "PIP_FIND_LINKS": "/nowhere"}
+    done = install(published_action, tmp_path, environ)
+
+    assert "left to pip" not in done.output
+    normal = {name.replace("_", "-") for name in done.packages}
+    assert normal == {name.replace("_", "-") for name in locked()}
+    # One page and one wheel of each package; the Python that is there has every one of them.
+    assert len(index.seen) == 2 * len(normal)
+    again = install(published_action, tmp_path, {"PIP_INDEX_URL": "http://127.0.0.1:1/"})
+    assert again.output == ""
+
+
+def test_what_an_index_cannot_say_is_left_to_pip(
+    published_action: Path, wheels: Path, tmp_path: Path
+) -> None:
+    environ = {"PIP_INDEX_URL": "http://127.0.0.1:1/simple", "PIP_RETRIES": "0"}
+    environ |= {"PIP_FIND_LINKS": wheels.as_uri()}
+
+    done = install(published_action, tmp_path, environ)
+
+    assert "left to pip: " in done.output
+    assert len(done.packages) == len(locked())
+
+
+def test_a_wheel_that_the_lock_does_not_name_is_not_installed(
+    published_action: Path, index: Index, tmp_path: Path
+) -> None:
+    index.spoiled = {file.name for file in index.folder.glob("semver-*")}
+
+    with pytest.raises(AssertionError, match="DO NOT MATCH THE HASHES"):
+        install(published_action, tmp_path, {"PIP_INDEX_URL": index.url, "PIP_FIND_LINKS": ""})
+
+    (packages,) = (tmp_path / "runner").glob("**/site-packages")
+    assert not list(packages.glob("semver*"))
+
+
 @pytest.mark.slow
 def test_it_installs_with_a_python_that_has_no_pip(
     published_action: Path, wheels: Path, tmp_path: Path
 ) -> None:
-    """The rest of the tests, under act, installs with the pip that is there."""
-    script = re.search(r" id: install\n(?:.*\n)*?.* run: \|\n((?: {8}.*\n|\n)+)", ACTION)
-    assert script
     venv.create(tmp_path / "bare", symlinks=True)
-    output = tmp_path / "output"
-    subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script[1]],
-        env={
-            **clean_environ(tmp_path),
-            "PATH": f"{tmp_path}/bare/bin:{os.environ['PATH']}",
-            "RUNNER_TEMP": str(tmp_path / "runner"),
-            "GITHUB_ACTION_PATH": str(published_action),
-            "GITHUB_OUTPUT": str(output),
-            "PIP_NO_INDEX": "1",
-            "PIP_FIND_LINKS": wheels.as_uri(),
-        },
-        check=True,
-    )
-    python = output.read_text().strip().removeprefix("python=")
-    done = subprocess.run(
-        [python, "-I", "-c", "import releasetag; print(releasetag.__file__)"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == f"{published_action}/releasetag/__init__.py\n"
+    environ = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": wheels.as_uri()}
+
+    install(published_action, tmp_path, environ, path=f"{tmp_path}/bare/bin")
 
 
 # Under act ----------------------------------------------------------------------------------------
@@ -366,7 +503,7 @@ def run_workflow(
     tmp_path: Path,
     published_action: Path,
     github_script: Path,
-    wheels: Path,
+    index: Index,
 ) -> RunWorkflow:
     """Runs workflows with a home directory of the test's own."""
     act = Path(sys.executable).with_name("act")
@@ -389,8 +526,7 @@ def run_workflow(
         (tmp_path / "constraints").write_text("rich<1\n")
         of_job = engine.environ | {
             "RESULTS": str(results),
-            "PIP_NO_INDEX": "1",
-            "PIP_FIND_LINKS": wheels.as_uri(),
+            "PIP_INDEX_URL": index.url,
             # What a job may want for its own packages.
             "PIP_CONSTRAINT": str(tmp_path / "constraints"),
             "PIP_TARGET": str(tmp_path / "target"),
