@@ -39,7 +39,9 @@ class Plan:
         repositories: those to publish to.
         git_tags: what the history was read from.
         history: the releases that count, ignored ones left out.
-        settings: of the component that the release belongs to.
+        settings: of the component, or of the variant, that is published.
+        variants: a plan for each variant, the default one first; this one is of all of them then.
+            Empty if the component has none.
     """
 
     release: Release
@@ -48,6 +50,12 @@ class Plan:
     git_tags: GitTags
     history: tuple[Release, ...]
     settings: Settings
+    variants: "tuple[Plan, ...]" = ()
+
+    @property
+    def images(self) -> "tuple[Plan, ...]":
+        """Return a plan for each image that is made: of the variants, or this one."""
+        return self.variants or (self,)
 
     @property
     def exact(self) -> tuple[PlannedTag, ...]:
@@ -67,7 +75,9 @@ class Plan:
 
     @property
     def references(self) -> tuple[Reference, ...]:
-        """Return every reference to push, repository by repository."""
+        """Return every reference to push, image by image, repository by repository."""
+        if self.variants:
+            return tuple(each for plan in self.variants for each in plan.references)
         names = [tag.name for tag in self.tags if tag.action == "push"]
         return tuple(r.tagged(name) for r in self.repositories for name in names)
 
@@ -99,10 +109,66 @@ def plan_release(
 
 
 def plan_for(release: Release, settings: Settings, git_tags: GitTags) -> Plan:
-    """Plan a release whose settings are known, given the git tags."""
+    """Plan a release whose settings are known, given the git tags.
+
+    Raises:
+        UsageError: a template gives an impossible tag, two variants would have one tag, or there is
+            no variant of a name that is picked.
+    """
     history = settings.policy.counted(git_tags.releases(settings.tag_prefix))
-    tags = fan_out(release, history, settings.policy)
-    return Plan(release, tags, settings.images, git_tags, history, settings)
+    plans = [
+        Plan(
+            release,
+            fan_out(release, history, each.policy),
+            each.images,
+            git_tags,
+            history,
+            each,
+        )
+        for each in settings.each_variant()
+    ]
+    if not plans[0].settings.variant:
+        return plans[0]
+    for plan in plans:
+        _refuse_shared_tags(plan, settings)
+    return Plan(
+        release,
+        tuple(tag for plan in plans for tag in plan.tags),
+        tuple(dict.fromkeys(each for plan in plans for each in plan.repositories)),
+        git_tags,
+        history,
+        settings,
+        tuple(plans),
+    )
+
+
+def _refuse_shared_tags(plan: Plan, component: Settings) -> None:
+    """Raise UsageError for a tag of a variant that another one may have in the same repository."""
+    own = plan.settings
+    names = {tag.name: tag for tag in plan.tags}
+    for other in component.by_variant:
+        if other.variant == own.variant or not {*other.images} & {*plan.repositories}:
+            continue
+        policy = other.policy
+        taken = {
+            name: release
+            for release in (plan.release, *plan.history)
+            for name in policy.exact_tags(release.version, release.revision, release.git_tag)
+            if name in names
+        }
+        floats = policy.floating_tags(plan.release.version, plan.release.revision)
+        taken |= {name: plan.release for name in floats if name in names}
+        taken |= {
+            name: plan.release
+            for name, tag in names.items()
+            if tag.kind == "floating" and policy.is_exact(name)
+        }
+        for name, release in taken.items():
+            raise UsageError(
+                f"the tag {name!r} of the variant {own.variant!r} could be one of the variant"
+                f" {other.variant!r}, of {release.version}",
+                "give the variants other suffixes, or other repositories",
+            )
 
 
 def choose_release(

@@ -42,17 +42,70 @@ class PromotionPlan:
     """What a promotion will do, before anything is done.
 
     Attributes:
-        policy: the component's, and the tags that were picked.
+        settings: of the component, or of the variant whose tags move.
+        policy: that of the settings, and the tags that were picked.
         manifest: the release's image, the same in every repository.
         history: the releases that count.
         moves: the narrowest scope first.
     """
 
     release: Release
+    settings: Settings
     policy: TagPolicy
     manifest: Manifest
     history: tuple[Release, ...]
     moves: tuple[Promotion, ...]
+
+
+def plan_promotions(
+    registries: Registries,
+    settings: Settings,
+    release: Release,
+    history: Sequence[Release],
+    *,
+    warn: Callable[[str], None],
+    picks: Sequence[str] = (),
+    allow_downgrade: bool = False,
+) -> tuple[PromotionPlan, ...]:
+    """Inspect everything that is to move, of every variant; see `plan_promotion`.
+
+    Raises:
+        UsageError: a pick is a tag of no variant, and there are several; or there is no such
+            variant.
+    """
+    variants = settings.each_variant()
+    picked = {each: tuple(picks) for each in range(len(variants))}
+    if len(variants) > 1 and picks:
+        owners = {pick: _owners(pick, variants, release) for pick in picks}
+        for pick in picks:
+            if not owners[pick]:
+                raise UsageError(
+                    f"{pick!r} is a floating tag of no variant", "name the variant with --variant"
+                )
+        picked = {each: tuple(pick for pick in picks if each in owners[pick]) for each in picked}
+    return tuple(
+        plan_promotion(
+            registries,
+            variants[each],
+            release,
+            history,
+            warn=warn,
+            picks=own,
+            allow_downgrade=allow_downgrade,
+        )
+        for each, own in picked.items()
+        if own or not picks
+    )
+
+
+def _owners(pick: str, variants: Sequence[Settings], release: Release) -> list[int]:
+    """Return which variants have a floating tag, given by name or template."""
+    name = parse_template(pick).render(release.version, release.revision)
+    return [
+        number
+        for number, each in enumerate(variants)
+        if name in dict(each.policy.render_floating(release.version, release.revision))
+    ]
 
 
 def plan_promotion(
@@ -68,6 +121,7 @@ def plan_promotion(
     """Inspect everything that is to move, so that all is refused or nothing.
 
     Args:
+        settings: of the component, or of a variant.
         release: what the tags are to name; published already.
         history: the releases that count.
         warn: called with a sentence for a person.
@@ -107,12 +161,11 @@ def plan_promotion(
             f"{release.version} would move tags down: {down}",
             "to roll back, say so with --allow-downgrade",
         )
-    return PromotionPlan(release, policy, manifest, tuple(history), moves)
+    return PromotionPlan(release, settings, policy, manifest, tuple(history), moves)
 
 
 def promote_release(
     registries: Registries,
-    settings: Settings,
     plan: PromotionPlan,
     reread_history: Callable[[], Sequence[Release]],
     *,
@@ -132,6 +185,7 @@ def promote_release(
     Raises:
         ReleasetagError: a registry refused; running again goes on.
     """
+    settings = plan.settings
     references = [each.reference for each in plan.moves]
     if allow_downgrade:
 

@@ -46,6 +46,8 @@ class Mover:
         history: the releases that count.
         report: called with the outcome for every reference.
         warn: called with a sentence for a person.
+        others: the repositories and the policy of each variant that is published with this one. A
+            release is in place when their exact tags are, too.
     """
 
     registries: Registries
@@ -57,6 +59,7 @@ class Mover:
     report: Callable[[TagResult], None]
     warn: Callable[[str], None]
     jobs: int
+    others: "Sequence[tuple[Sequence[Repository], TagPolicy]]" = ()
 
     def move_all(self, names: Collection[str]) -> list[TagResult]:
         """Move floating tags, one after the other, each in all repositories concurrently.

@@ -197,6 +197,23 @@ def _parse_follows(template: Template, text: str) -> Follows:
     return follows
 
 
+def with_suffix(template: Template, suffix: str, latest: str = "") -> Template:
+    """Return the template of a variant's tag: ``1.2-alpine`` for ``1.2``.
+
+    Docker's official images have the bare name, ``alpine``, where ``latest`` would be.
+
+    Args:
+        suffix: of the variant's tags: ``-alpine``; empty: they have none.
+        latest: in place of the bare name.
+
+    Raises:
+        UsageError: no tag can have that name.
+    """
+    bare = latest or suffix.lstrip("-._") or "latest"
+    text = bare if template.text == "latest" else template.text + suffix
+    return replace(parse_template(text), follows=template.follows)
+
+
 def expand(text: str, release: Release, created: str) -> str:
     """Replace the fields of a text that is no tag: a label, a build argument.
 

@@ -58,6 +58,11 @@ class VerifiedRepository:
         wrong = any(tag.status not in {"ok", "unpublished"} for tag in self.tags)
         return wrong or (strict and self.lacks_newest)
 
+    def and_also(self, before: "VerifiedRepository") -> "VerifiedRepository":
+        """Return the same with the tags of another variant before its own."""
+        lacks_newest = self.lacks_newest or before.lacks_newest
+        return VerifiedRepository(self.repository, (*before.tags, *self.tags), lacks_newest)
+
 
 def verify_repositories(
     registries: Registries, settings: Settings, history: Sequence[Release], *, deep: bool = False
@@ -65,13 +70,25 @@ def verify_repositories(
     """Compare every repository with the history.
 
     Args:
+        settings: of a component; the tags of its variants are verified together.
         history: the releases that count.
         deep: whether to look for every manifest and blob of every image, too.
 
     Raises:
-        UsageError: a floating tag could be the exact tag of a version.
+        UsageError: a floating tag could be the exact tag of a version; or there is no such variant.
         AuthError, PushError: a registry cannot be asked.
     """
+    found: dict[Repository, VerifiedRepository] = {}
+    for variant in settings.each_variant():
+        for each in _verify_variant(registries, variant, history, deep=deep):
+            other = found.get(each.repository)
+            found[each.repository] = each.and_also(other) if other else each
+    return tuple(found.values())
+
+
+def _verify_variant(
+    registries: Registries, settings: Settings, history: Sequence[Release], *, deep: bool
+) -> tuple[VerifiedRepository, ...]:
     policy = settings.policy
     for release in history:
         policy.check(release.version, release.revision)

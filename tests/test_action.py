@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import dataclasses
 import hashlib
 import json
 import os
@@ -23,7 +22,7 @@ from typing import Protocol
 import pytest
 from packaging.utils import canonicalize_name
 
-from releasetag.config import Settings
+from releasetag.config.schema import SETTINGS
 from tests.conftest import Run, StartProxy, StartRegistry
 from tests.support.certificates import make_authority, make_server_identity
 from tests.support.cli import put_release
@@ -57,7 +56,7 @@ def names(section: str) -> list[str]:
 
 def test_every_input_is_a_setting_and_is_handed_over_as_that_one() -> None:
     own = {"registry", "username", "password", "working-directory", "from-image", "verify"}
-    settings = {field.name for field in dataclasses.fields(Settings)} - {"base"} | {"config"}
+    settings = set(SETTINGS)
 
     handed_over = re.findall(
         r"^ +RELEASETAG_(\w+): \$\{\{ inputs\.([a-z-]+) \|\| env\.RELEASETAG_(\w+) \}\}$",
@@ -716,6 +715,7 @@ def test_a_release_of_a_private_repository_goes_to_a_registry_with_a_password(
         "prerelease": "false",
         "digest": registry.digest("acme/app", "1.2.3"),
         "image-id": printed["image_id"],
+        "complete": "true",
         "tags": "\n".join(
             f"{registry.address}/acme/{name}:{tag}"
             for name in ("app", "mirror")

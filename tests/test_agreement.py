@@ -255,7 +255,6 @@ class Agreement(RuleBasedStateMachine):
             )
             promote_release(
                 registries,
-                settings,
                 plan,
                 self._counted,
                 report=lambda _: None,

@@ -83,7 +83,6 @@ def promote(
     with open_registries(Direct(world)) as client:
         promote_release(
             client,
-            world.settings,
             planned,
             lambda: counted(world),
             report=results.append,

@@ -42,7 +42,7 @@ def promote(
     from releasetag.errors import InterruptError, ReleasetagError
     from releasetag.image import open_tools
     from releasetag.plan import release_of
-    from releasetag.promote import plan_promotion, promote_release
+    from releasetag.promote import plan_promotions, promote_release
     from releasetag.reference import Reference
     from releasetag.report.formats import choose_format
     from releasetag.report.messages import Messages
@@ -61,7 +61,7 @@ def promote(
     history = history_of(tree, settings, messages.warning)
     release = release_of(wanted, history)
     with open_tools(os.environ, settings.insecure_registries) as tools:
-        plan = plan_promotion(
+        plans = plan_promotions(
             tools.registries,
             settings,
             release,
@@ -71,10 +71,9 @@ def promote(
             allow_downgrade=allow_downgrade,
         )
         try:
-            if not settings.dry_run:
+            for plan in () if settings.dry_run else plans:
                 promote_release(
                     tools.registries,
-                    settings,
                     plan,
                     lambda: history_of(tree, settings, lambda _: None),
                     report=report,
@@ -87,7 +86,7 @@ def promote(
             what = "what was moved is listed above" if done else "nothing was moved"
             hint = "run again: it goes on where this stopped"
             failure = InterruptError(f"interrupted: {what}", hint, stop.signal_number)
-    result = PromoteResult(plan, tuple(done.values()), failure)
+    result = PromoteResult(plans, tuple(done.values()), failure)
     print(choose_format(json=shared.json, quiet=shared.quiet).format_promote(result), end="")
     if failure is not None:
         messages.error(failure)

@@ -1,7 +1,9 @@
 """The configuration file: ``releasetag.toml``, or ``[tool.releasetag]`` in ``pyproject.toml``."""
 
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,48 @@ _IF_EMPTY = "give it a value, or remove the line"
 
 Table = dict[str, Any]
 
+VARIANT_KEYS = {
+    "name": "What --variant calls it.",
+    "suffix": "Of its tags. Default: - and the name; empty: they have none.",
+    "latest": "Its tag in place of latest. Default: the suffix without the - in front.",
+    "default": "Whether its image has the tags without suffix, too.",
+}
+"""The keys that a variant has besides settings, with their meaning."""
 
-def read_file(named: Path | None, cwd: Path, base: Path, root: Path) -> tuple[Layer, list[Layer]]:
+
+@dataclass(frozen=True)
+class Variant:
+    """An entry of ``[[variants]]``.
+
+    Attributes:
+        suffix: of its tags: ``-alpine``.
+        latest: its tag in place of ``latest``; empty: the suffix without its separator.
+        is_default: whether its image has the tags without suffix, too.
+        layer: the settings that it has of its own.
+    """
+
+    name: str
+    suffix: str
+    latest: str
+    is_default: bool
+    layer: Layer
+
+
+@dataclass(frozen=True)
+class Section:
+    """The file's top level, or an entry of ``[[components]]``.
+
+    Attributes:
+        variants: the default one first.
+    """
+
+    layer: Layer
+    variants: tuple[Variant, ...] = ()
+
+
+def read_file(
+    named: Path | None, cwd: Path, base: Path, root: Path
+) -> tuple[Section, list[Section]]:
     """Read what the file gives for all components, and for each.
 
     Args:
@@ -32,19 +74,77 @@ def read_file(named: Path | None, cwd: Path, base: Path, root: Path) -> tuple[La
     """
     found = _find(base, root) if named is None else _named(named, cwd)
     if found is None:
-        return {}, []
+        return Section({}), []
     path, where, table = found
-    entries = table.pop("components", [])
+    entries = _pop_tables(table, "components", where)
+    components: dict[str, Section] = {}
+    for number, entry in enumerate(entries, 1):
+        place, component = _component(entry, f"{where}: component", number, path.parent)
+        prefix = component.layer["tag_prefix"]
+        if prefix in components:
+            raise UsageError(
+                f"{place} has the tag-prefix {prefix!r}, as another component has",
+                "several images of one release are [[variants]] of one component",
+            )
+        components[prefix] = component
+    top = _section(table, where, path.parent, more=["components", "variants"])
+    return top, list(components.values())
+
+
+def _pop_tables(table: Table, key: str, where: str) -> list[Table]:
+    entries = table.pop(key, [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise UsageError(f"{where}: components is not a list of tables", "write [[components]]")
-    components = [
-        _component(entry, f"{where}: component", number, path.parent)
-        for number, entry in enumerate(entries, 1)
-    ]
-    return _layer(table, where, path.parent, more=["components"]), components
+        raise UsageError(f"{where}: {key} is not a list of tables", f"write [[{key}]]")
+    return entries
 
 
-def _component(entry: Table, where: str, number: int, directory: Path) -> Layer:
+def _section(table: Table, where: str, directory: Path, more: list[str]) -> Section:
+    variants: dict[str, Variant] = {}
+    for number, entry in enumerate(_pop_tables(table, "variants", where), 1):
+        variant = _variant(entry, f"{where}: variant", number, directory)
+        if variant.name in variants:
+            raise UsageError(
+                f"{where}: two variants have the name {variant.name!r}", "give each its own"
+            )
+        variants[variant.name] = variant
+    default_first = sorted(variants.values(), key=lambda each: not each.is_default)
+    if [each.is_default for each in default_first].count(True) > 1:
+        raise UsageError(
+            f"{where}: several variants are the default", "one alone has the tags without suffix"
+        )
+    return Section(_layer(table, where, directory, more), tuple(default_first))
+
+
+def _variant(entry: Table, where: str, number: int, directory: Path) -> Variant:
+    name = entry.pop("name", None)
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise UsageError(
+            f"{where} {number} has no name of letters, digits, '.', '_' and '-'",
+            'give it one, as in name = "alpine"',
+        )
+    place = f"{where} {name}"
+    suffix, latest = entry.pop("suffix", f"-{name}"), entry.pop("latest", "")
+    if not isinstance(suffix, str) or not re.fullmatch(r"|[._-][A-Za-z0-9][A-Za-z0-9._-]*", suffix):
+        raise UsageError(
+            f"{place}: suffix is not '-', '_' or '.' and a word",
+            'write it as in suffix = "-alpine"',
+        )
+    if not isinstance(latest, str):
+        raise _type_error(f"{place}: latest", "a string", '"…"')
+    is_default = entry.pop("default", False)
+    if not isinstance(is_default, bool):
+        raise _type_error(f"{place}: default", "true or false", "true")
+    for setting in _BY_KEY.values():
+        if setting.key in entry and not setting.of_variant:
+            raise UsageError(
+                f"{place}: {setting.key} is one for all variants",
+                f"write {setting.key} above the variants",
+            )
+    more = list(VARIANT_KEYS)
+    return Variant(name, suffix, latest, is_default, _layer(entry, place, directory, more))
+
+
+def _component(entry: Table, where: str, number: int, directory: Path) -> tuple[str, Section]:
     name = entry.pop("name", None)
     place = f"{where} {name or number}"
     if name is not None and not isinstance(name, str):
@@ -57,7 +157,7 @@ def _component(entry: Table, where: str, number: int, directory: Path) -> Layer:
                 f"{place}: {setting.key} is one for all components",
                 f"write {setting.key} above the components",
             )
-    return _layer(entry, place, directory, more=["name"])
+    return place, _section(entry, place, directory, more=["name", "variants"])
 
 
 def _named(named: Path, cwd: Path) -> tuple[Path, str, Table]:

@@ -10,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from releasetag.config.file import read_file
+from releasetag.config.file import Section, Variant, read_file
 from releasetag.config.schema import SETTINGS, VARIABLE_PREFIX, Layer, Setting
 from releasetag.config.settings import Configuration, Settings
 from releasetag.errors import UsageError
+from releasetag.template import with_suffix
 from releasetag.text import printable
 
 _IF_EMPTY = "give it a value, or leave the option out; a variable may be unset"
@@ -52,13 +53,37 @@ def _load(
 ) -> Configuration:
     upper = [_environment_layer(environ, cwd), _option_layer(options, cwd)]
     file, components = read_file(_merge(upper).get("config"), cwd, base, root)
-    default = _settings([file, *upper], base)
+    default = _component(file, file.variants, [], upper, base)
     if any("tag_prefix" in layer for layer in upper):
         # A prefix from above the file does not rename the components: it chooses one.
-        components = [each for each in components if each["tag_prefix"] == default.tag_prefix]
+        components = [each for each in components if each.layer["tag_prefix"] == default.tag_prefix]
     return Configuration(
-        default, tuple(_settings([file, component, *upper], base) for component in components)
+        default,
+        tuple(
+            _component(each, each.variants or file.variants, [file.layer], upper, base)
+            for each in components
+        ),
     )
+
+
+def _component(
+    section: Section,
+    entries: Sequence[Variant],
+    below: Sequence[Layer],
+    upper: Sequence[Layer],
+    base: Path,
+) -> Settings:
+    """Return the settings of a component, with those of its variants."""
+    layers = [*below, section.layer]
+    whole = _settings([*layers, *upper], base)
+    variants = []
+    for each in entries:
+        own = _settings([*layers, each.layer, *upper], base)
+        tags = [with_suffix(template, each.suffix, each.latest) for template in own.tags]
+        plain = own.tags if each.is_default else ()
+        names = tuple(dict.fromkeys((*plain, *tags)))
+        variants.append(replace(own, tags=names, variants=(), variant=each.name))
+    return replace(whole, by_variant=tuple(variants))
 
 
 def _shown(text: str, limit: int = 2000) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from releasetag.config.file import VARIANT_KEYS
 from releasetag.config.schema import SETTINGS, Setting
 from releasetag.config.settings import Settings
 
@@ -51,6 +52,17 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of ``releasetag.toml``."""
     shared = _properties([s for s in SETTINGS.values() if s.key])
     own = _properties([s for s in SETTINGS.values() if s.key and not s.for_all])
+    variant = {
+        key: {"type": "boolean" if key == "default" else "string", "description": help}
+        for key, help in VARIANT_KEYS.items()
+    }
+    varied = _properties([s for s in SETTINGS.values() if s.key and s.of_variant])
+    variants = {
+        "type": "array",
+        "items": {**_object({**variant, **varied}), "required": ["name"]},
+        "description": "Several images of one release, each with its suffix.",
+    }
+    own["variants"] = variants
     component = {**_object({"name": _STRING, **own}), "required": ["tag-prefix"]}
     components = {
         "type": "array",
@@ -60,7 +72,7 @@ def json_schema() -> dict[str, Any]:
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "releasetag.toml",
-        **_object({**shared, "components": components}),
+        **_object({**shared, "variants": variants, "components": components}),
     }
 
 

@@ -85,6 +85,11 @@ class Setting:
         return self.metavar or "|".join(self.choices)
 
     @property
+    def of_variant(self) -> bool:
+        """Whether a variant may have its own."""
+        return self.name == "images" or self.key.startswith("build.")
+
+    @property
     def variable(self) -> str:
         """The environment variable."""
         return VARIABLE_PREFIX + self.name.upper()
@@ -168,14 +173,17 @@ def _builder(text: str) -> str:
     return text
 
 
+def _platform(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]+/[a-z0-9_]+(?:/[a-z0-9.]+)?", text, re.ASCII):
+        raise UsageError(
+            f"{text!r} is not a platform", "write it as in linux/amd64 or linux/arm/v7"
+        )
+    return text
+
+
 def _platforms(values: Iterable[str]) -> tuple[str, ...]:
     parts = [part.strip() for value in values for part in value.split(",") if part.strip()]
-    for part in parts:
-        if not re.fullmatch(r"[a-z0-9]+/[a-z0-9_]+(?:/[a-z0-9.]+)?", part, re.ASCII):
-            raise UsageError(
-                f"{part!r} is not a platform", "write it as in linux/amd64 or linux/arm/v7"
-            )
-    return tuple(dict.fromkeys(parts))
+    return tuple(dict.fromkeys(map(_platform, parts)))
 
 
 def _annotations(values: Sequence[str]) -> tuple[str, ...]:
@@ -289,6 +297,8 @@ _ROWS = (
             parse=_builder,
             help="auto, buildkit, classic or buildx[:NAME]. Default: auto."),
 
+    Setting("part", "text", "--part", "PLATFORM", panel=PUBLISHING, parse=_platform,
+            help="Build this one of the platforms; whoever is last publishes all of them."),
     Setting("push", "flag", "--no-push", panel=PUBLISHING,
             help="Build and tag in the engine only."),
     Setting("dry_run", "flag", "--dry-run", panel=PUBLISHING, commands=("publish", "promote"),
@@ -312,6 +322,8 @@ _ROWS = (
             commands=("plan", "publish", "verify"),
             parse=_templates, item_keys={"tag": (), "follows": FOLLOWS},
             help="A tag template; may be repeated. Default: {version}, {major}.{minor}, latest."),
+    Setting("variants", "list", "--variant", "NAME", commands=_ALL, parse=_each(str),
+            help="Only this one of the [[variants]]; may be repeated. Default: all."),
     Setting("git_tag", "text", "--git-tag", "NAME", commands=_ALL,
             help="The release. Default: the CI run's, or the highest at HEAD."),
     Setting("tag_prefix", "text", "--tag-prefix", "PREFIX", key="tag-prefix", commands=_ALL,

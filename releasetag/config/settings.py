@@ -1,5 +1,6 @@
 """Settings: the values that the rest of the program reads."""
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +21,17 @@ BUILDERS = ("auto", "buildkit", "classic", "buildx")  # or buildx:NAME
 class Settings(BuildSettings):
     """The settings of one component, valid as far as git, engine and registries need not be asked.
 
-    Every field but `base` has a row in `schema.SETTINGS`. None: not given, and no default.
+    Every field but the last three has a row in `schema.SETTINGS`. None: not given, and no default.
+
+    Attributes:
+        variants: the names of those to publish; empty: all.
+        base: the build context where `context` is not given.
+        variant: the name of the variant that these are the settings of; empty: of none.
+        by_variant: the settings of each ``[[variants]]`` entry, the default variant's first.
     """
 
     # What and where.
+    variants: tuple[str, ...] = ()
     images: tuple[Repository, ...] = ()
     tags: tuple[Template, ...] = tuple(map(parse_template, DEFAULT_TEMPLATES))
     git_tag: str | None = None
@@ -44,6 +52,7 @@ class Settings(BuildSettings):
     labels: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     builder: str = "auto"
     # Publishing.
+    part: str | None = None
     push: bool = True
     dry_run: bool = False
     overwrite: bool = False
@@ -51,13 +60,38 @@ class Settings(BuildSettings):
     jobs: int = 4
     metadata_file: Path | None = None
     gates: tuple[str, ...] = field(default=(), repr=False)
-    # The build context where `context` is not given.
     base: Path = Path()
+    variant: str = ""
+    by_variant: "tuple[Settings, ...]" = ()
+
+    @property
+    def platforms_here(self) -> tuple[str, ...]:
+        """The platforms that this run builds for: all, or its part."""
+        return tuple(each for each in self.platforms if self.part in {None, each})
 
     @property
     def policy(self) -> TagPolicy:
         """The tag templates, and the versions that were yanked."""
         return TagPolicy(self.tags, frozenset(self.ignore), self.tag_prefix)
+
+    def each_variant(self) -> "tuple[Settings, ...]":
+        """Return the settings of each variant to publish; these alone where there are none.
+
+        Raises:
+            UsageError: a variant is picked that there is not.
+        """
+        known = {each.variant: each for each in self.by_variant}
+        for name in self.variants:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"the variants are: {', '.join(known)}" if known else "write [[variants]]"
+                raise UsageError(
+                    f"there is no variant {name!r}", f"did you mean {near[0]!r}?" if near else hint
+                )
+        picked = [
+            each for name, each in known.items() if name in self.variants or not self.variants
+        ]
+        return tuple(picked) or (self,)
 
 
 @dataclass(frozen=True)

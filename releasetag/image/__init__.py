@@ -48,10 +48,11 @@ def image_source(tree: WorkTree, plan: Plan, tools: Tools, report: EngineReport)
     builder = choose_program(settings, tools.environ, report)
     inputs = resolve_inputs(tree, plan, tools.environ, builder)
     if builder.startswith("buildx"):
-        from releasetag.image.buildx import BuildxImage
+        from releasetag.image.buildx import BuildxImage, BuildxPart
 
-        return BuildxImage(plan, tools, report, inputs, builder)
-    if len(settings.platforms) > 1:
+        kind = BuildxPart if settings.part else BuildxImage
+        return kind(plan, tools, report, inputs, builder)
+    if len(settings.platforms) > 1 or settings.part:
         from releasetag.image.platforms import PlatformImages
 
         return PlatformImages(plan, tools, report, inputs)

@@ -29,10 +29,10 @@ def choose_program(settings: Settings, environ: Mapping[str, str], report: Engin
     if option:
         report.step(f"Choosing buildx: {option} needs it")
         return "buildx"
-    platforms = settings.platforms
-    is_free = builder == "auto" and settings.push and len(platforms) > 1
+    platforms = settings.platforms_here
+    is_free = builder == "auto" and settings.push and len(settings.platforms) > 1
     if is_free and (name := _builder_for(platforms, environ)):
-        report.step(f"Choosing buildx: its builder {name} is for several platforms")
+        report.step(f"Choosing buildx: its builder {name} is for {', '.join(platforms)}")
         return "buildx"
     return builder
 

@@ -21,7 +21,7 @@ import tempfile
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,14 @@ from releasetag.errors import (
     ReleasetagError,
     UsageError,
 )
+from releasetag.image import parts
 from releasetag.image.builders import run_buildx
-from releasetag.image.source import ImageSource, MadeImage, Preflight
+from releasetag.image.source import ImageSource, MadeImage, PlatformImage, Preflight
 from releasetag.json_text import InvalidJsonError, parse_json
 from releasetag.push_failure import kind_of
-from releasetag.reference import Reference, is_digest
+from releasetag.reference import Reference, Repository, is_digest
+from releasetag.registry import Manifest
+from releasetag.tagging import Status, TagResult
 from releasetag.text import printable
 
 _READ_BY_DOCKER = re.compile(
@@ -98,13 +101,15 @@ class BuildxImage(ImageSource):
         """Build, and push the first exact tag."""
         self.require_ready(preflight)
         reference = self.plan.repositories[0].tagged(self.plan.exact[0].name)
-        context = self.inputs.context
-        self.report.step(f"Building {context.root} with {preflight.builder}", prints=True)
+        self.report_build(self.inputs.context.root, preflight.builder)
+        return MadeImage(origin=self.build(reference), pushed=(reference,))
+
+    def build(self, reference: Reference) -> Reference:
+        """Build, and push under a tag; return what was pushed, by digest."""
         with tempfile.TemporaryDirectory(prefix="releasetag-") as directory:
             metadata = Path(directory) / "metadata.json"
             self._build(reference, metadata)
-            digest = _digest(metadata)
-        return MadeImage(origin=reference.repository.at(digest), pushed=(reference,))
+            return reference.repository.at(_digest(metadata))
 
     def _build(self, reference: Reference, metadata: Path) -> None:
         name = self.builder.partition(":")[2]
@@ -217,6 +222,68 @@ class BuildxImage(ImageSource):
     def _way_out(self) -> str:
         option = self.inputs.settings.needs_buildx
         return f"omit {option}" if option else "build with --builder auto"
+
+
+@dataclass(frozen=True)
+class BuildxPart(BuildxImage):
+    """An index of which a builder of buildx makes the image of one platform."""
+
+    def _make(self, preflight: Preflight) -> MadeImage:
+        """Build and push this run's platform, and look for those of others."""
+        registries, part = self.tools.registries, self.plan.settings.part
+        images, results = [], []
+        for image in parts.find_all(registries, self.plan):
+            status: Status = "unchanged"
+            if image.platform == part:
+                if image.origin is None:
+                    self.require_ready(preflight)
+                    reference = self.plan.repositories[0].tagged(parts.tag_name(self.plan, part))
+                    self.report_build(self.inputs.context.root, preflight.builder, [part])
+                    image, status = replace(image, origin=self._build_part(reference)), "pushed"
+                for repository in self.plan.repositories:
+                    manifest = self._put_part(image, repository)
+                    reference = repository.tagged(parts.tag_name(self.plan, part))
+                    results.append(TagResult(reference, manifest.digest, status))
+            images.append(image)
+        made = MadeImage(platforms=tuple(images))
+        return parts.wait_for_others(registries, self.plan, made, results)
+
+    def push(self, preflight: Preflight, made: MadeImage, reference: Reference) -> str:  # noqa: ARG002
+        """Put every platform's image into the repository, and the index under the tag."""
+        children = [
+            (image.platform, self._put_part(image, reference.repository))
+            for image in made.platforms
+        ]
+        index = parts.make_index(children, self._annotations()[0])
+        return self.tools.registries.put_manifest(reference, index)
+
+    def _put_part(self, image: PlatformImage, repository: Repository) -> Manifest:
+        manifest = parts.put(self.tools.registries, self.plan, image, repository)
+        if manifest is None:
+            assert image.origin is not None  # noqa: S101 (put has looked)
+            reference = repository.tagged(parts.tag_name(self.plan, image.platform))
+            raise parts.gone_error(reference, image.origin.digest)
+        return manifest
+
+    def _build_part(self, reference: Reference) -> Reference:
+        """Build without the annotations of the index: a part may be none, and buildx refuses."""
+        settings = replace(self.inputs.settings, annotations=self._annotations()[1])
+        return replace(self, inputs=replace(self.inputs, settings=settings)).build(reference)
+
+    def _annotations(self) -> tuple[dict[str, str], tuple[str, ...]]:
+        """Return the annotations of the index, where those that are given win, and the others."""
+        of_index, others = dict(self.inputs.labels), []
+        for each in self.inputs.settings.annotations:
+            before, colon, annotation = each.partition(":")
+            levels = before.split(",") if colon and "=" not in before else []
+            if "index" in levels:
+                name, _, of_index[name] = annotation.partition("=")
+                levels.remove("index")
+                if levels:
+                    others.append(f"{','.join(levels)}:{annotation}")
+            else:
+                others.append(each)
+        return of_index, tuple(others)
 
 
 def _target(inputs: BuildInputs, reference: Reference) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class BuiltImage(ImageSource):
 
     def _make(self, preflight: Preflight) -> MadeImage:
         builder = preflight.builder
-        self.report.step(f"Building {self.inputs.context.root} with {builder}", prints=True)
+        self.report_build(self.inputs.context.root, builder)
         platforms = self.inputs.settings.platforms
         platform = platforms[0] if platforms else None
         return MadeImage(self.build(preflight, platform, self.report.building))

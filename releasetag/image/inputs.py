@@ -54,6 +54,7 @@ def resolve_inputs(
             ),
             cache_from=cache_from,
             cache_to=cache_to,
+            platforms=settings.platforms_here,
         ),
         commit_time=commit_time,
         build_args=build_args,
@@ -112,8 +113,9 @@ def caches(plan: Plan) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """
     settings = plan.settings
     cache_from, cache_to = list(settings.cache_from), list(settings.cache_to)
-    # One scope for each target and platform, or the last build would replace the others' caches.
-    names = (settings.target or "image", *settings.platforms)
+    # A scope for each, or the last build would replace the others' caches.
+    variant = (settings.variant,) if settings.variant else ()
+    names = (*variant, settings.target or "image", *settings.platforms_here)
     scope = re.sub(r"[^A-Za-z0-9_.-]", "-", "-".join(names))
     if settings.cache == "gha":
         cache_from.append(f"type=gha,scope={scope}")

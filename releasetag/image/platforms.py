@@ -2,30 +2,26 @@
 
 The engine pushes nothing without a tag, and a name has an image of one platform there. So every
 platform's image gets its own exact tag, ``1.2.3-linux-arm64``, and the index under the release's
-tags refers to these images by digest.
-
-Source: OCI Image Format Specification 1.1, image-index.md.
+tags refers to these images by digest; see `releasetag.image.parts`.
 """
 
-import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from releasetag.errors import BuildError, ConflictError
+from releasetag.errors import BuildError
+from releasetag.image import parts
 from releasetag.image.engine_build import BuiltImage
 from releasetag.image.source import MadeImage, PlatformImage, Preflight
 from releasetag.parallel import map_parallel
-from releasetag.published import inspect_image
 from releasetag.reference import Reference, Repository
 from releasetag.registry import Manifest
+from releasetag.tagging import Status, TagResult
 
 if TYPE_CHECKING:
     from releasetag.engine.connect import Engine
     from releasetag.events import BuildEvent
-
-_INDEX = "application/vnd.oci.image.index.v1+json"
 
 
 @dataclass(frozen=True)
@@ -33,19 +29,17 @@ class PlatformImages(BuiltImage):
     """An index of images that the engine builds, one for each platform."""
 
     def _make(self, preflight: Preflight) -> MadeImage:
-        engine = preflight.engine
-        platforms = self.inputs.settings.platforms
-        names = ", ".join(platforms)
-        self.report.step(
-            f"Building {self.inputs.context.root} with {preflight.builder} for {names}",
-            prints=True,
-        )
+        engine, part = preflight.engine, self.plan.settings.part
+        found = parts.find_all(self.tools.registries, self.plan)
+        here = [each.platform for each in found if part in {None, each.platform}]
+        if here:
+            self.report_build(self.inputs.context.root, preflight.builder, here)
         numbers = _Numbers()
 
-        def make(platform: str) -> PlatformImage:
-            origin = self._published(platform)
-            if origin is not None:
-                return PlatformImage(platform, origin=origin)
+        def make(image: PlatformImage) -> PlatformImage:
+            platform = image.platform
+            if image.origin is not None or platform not in here:
+                return image
             progress = numbers.of(platform, self.report.building)
             image_id = self.build(preflight, platform, progress)
             _check_platform(preflight.require_engine(), image_id, platform)
@@ -54,11 +48,28 @@ class PlatformImages(BuiltImage):
         # In parallel: one build computes while another downloads. Not with the classic builder: a
         # base image's name has one platform at a time.
         jobs = self.plan.settings.jobs if preflight.builder == "buildkit" else 1
-        images = tuple(image for _, image in map_parallel(make, platforms, jobs))
+        images = tuple(image for _, image in map_parallel(make, found, jobs))
         # In the engine, the release's tags name the image that runs there.
         native = f"{engine.os}/{engine.arch}" if engine else ""
         image_id = next((each.image_id for each in images if each.platform == native), "")
-        return MadeImage(image_id, platforms=images)
+        made = MadeImage(image_id, platforms=images)
+        return self._push_part(preflight, made) if part else made
+
+    def _push_part(self, preflight: Preflight, made: MadeImage) -> MadeImage:
+        """Push what this run has made, and look for what others have."""
+        images, results = [], []
+        for image in made.platforms:
+            origin = image.origin
+            if image.platform == self.plan.settings.part:
+                for repository in self.plan.repositories:
+                    manifest = self._push_platform(preflight, made, repository, image)
+                    origin = origin or repository.at(manifest.digest)
+                    reference = repository.tagged(parts.tag_name(self.plan, image.platform))
+                    status: Status = "pushed" if image.image_id else "unchanged"
+                    results.append(TagResult(reference, manifest.digest, status))
+            images.append(replace(image, origin=origin))
+        made = replace(made, platforms=tuple(images))
+        return parts.wait_for_others(self.tools.registries, self.plan, made, results)
 
     def push(self, preflight: Preflight, made: MadeImage, reference: Reference) -> str:
         """Push every platform's image, and put the index under the tag."""
@@ -67,54 +78,24 @@ class PlatformImages(BuiltImage):
             (image.platform, self._push_platform(preflight, made, repository, image))
             for image in made.platforms
         ]
-        index = make_index(children, self.inputs.labels)
+        index = parts.make_index(children, self.inputs.labels)
         return self.tools.registries.put_manifest(reference, index)
 
     def _push_platform(
         self, preflight: Preflight, made: MadeImage, repository: Repository, image: PlatformImage
     ) -> Manifest:
         registries = self.tools.registries
-        reference = repository.tagged(self._tag_name(image.platform))
+        reference = repository.tagged(parts.tag_name(self.plan, image.platform))
         if image.origin is not None:
-            registries.copy(image.origin, repository)
             digest = image.origin.digest
-            manifest = registries.settled_manifest(repository.at(digest))
-            if manifest is not None and registries.digest(reference) != digest:
-                registries.put_manifest(reference, manifest)
+            manifest = parts.put(registries, self.plan, image, repository)
         else:
             self.tag(preflight, image.image_id, reference)
             digest = super().push(preflight, made, reference)
             manifest = registries.settled_manifest(repository.at(digest))
         if manifest is None:
-            raise ConflictError(
-                f"{reference} was pushed as {digest} and is not there",
-                "somebody else deletes images there: see who, then run again",
-            )
+            raise parts.gone_error(reference, digest)
         return manifest
-
-    def _published(self, platform: str) -> Reference | None:
-        """Find this platform's image, pushed by an earlier run of the commit.
-
-        Raises:
-            ConflictError: its tag is published from another commit.
-        """
-        if self.plan.settings.overwrite or not self.plan.settings.push:
-            return None
-        for repository in self.plan.repositories:
-            reference = repository.tagged(self._tag_name(platform))
-            image = inspect_image(self.tools.registries, reference, denied_is_absent=True)
-            if image is None:
-                continue
-            if image.is_of(self.plan.release):
-                return repository.at(image.digest)
-            raise ConflictError(
-                f"{reference} is published already, from another commit or version",
-                "publish a new version, or replace this one with --overwrite",
-            )
-        return None
-
-    def _tag_name(self, platform: str) -> str:
-        return f"{self.plan.exact[0].name}-{platform.replace('/', '-')}"
 
 
 def _check_platform(engine: "Engine", image_id: str, platform: str) -> None:
@@ -127,36 +108,6 @@ def _check_platform(engine: "Engine", image_id: str, platform: str) -> None:
             f"the engine built for {built} instead of {platform}",
             "build with BuildKit (--builder buildkit), or with buildx",
         )
-
-
-def make_index(children: list[tuple[str, Manifest]], annotations: Mapping[str, str]) -> Manifest:
-    """Make an index; the same images in the same order are the same bytes.
-
-    Args:
-        children: the platform (``linux/arm64``, ``linux/arm/v7``) and the manifest of each.
-        annotations: of the index.
-    """
-    descriptors = []
-    for platform, manifest in children:
-        parts = platform.split("/")
-        named = dict(
-            zip(("architecture", "os", "variant"), (parts[1], parts[0], *parts[2:]), strict=False)
-        )
-        descriptors.append(
-            {
-                "mediaType": manifest.media_type,
-                "digest": manifest.digest,
-                "size": len(manifest.content),
-                "platform": named,
-            }
-        )
-    index = {
-        "schemaVersion": 2,
-        "mediaType": _INDEX,
-        "manifests": descriptors,
-        "annotations": dict(sorted(annotations.items())),
-    }
-    return Manifest(_INDEX, json.dumps(index, separators=(",", ":")).encode())
 
 
 class _Numbers:

@@ -2,10 +2,11 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from releasetag.credentials import CredentialStore
@@ -14,6 +15,7 @@ from releasetag.plan import Plan
 from releasetag.published import PublishedImage
 from releasetag.reference import Reference
 from releasetag.registry import Registries
+from releasetag.tagging import TagResult
 
 if TYPE_CHECKING:
     from releasetag.engine.connect import Engine
@@ -145,12 +147,16 @@ class MadeImage:
         origin: where a registry has the image, by digest; None if the engine is to push it.
         pushed: the references that making it has pushed.
         platforms: the images of an index that is put when they have been pushed.
+        missing: the platforms of the index that other runs have yet to push.
+        parts: what became of the tag of the platform that this run was to make.
     """
 
     image_id: str = ""
     origin: Reference | None = None
     pushed: tuple[Reference, ...] = ()
     platforms: tuple[PlatformImage, ...] = ()
+    missing: tuple[str, ...] = ()
+    parts: tuple[TagResult, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -178,6 +184,13 @@ class ImageSource(ABC):
             return Preflight(builder, self.tools.connect())
         except EngineError as error:
             return Preflight(builder, engine_error=error)
+
+    def report_build(self, directory: Path, builder: str, platforms: Sequence[str] = ()) -> None:
+        """Report that the build of a directory starts."""
+        variant, names = self.plan.settings.variant, ", ".join(platforms)
+        what = f"{variant} from {directory}" if variant else str(directory)
+        for_platforms = f" for {names}" if names else ""
+        self.report.step(f"Building {what} with {builder}{for_platforms}", prints=True)
 
     def require_ready(self, preflight: Preflight) -> None:
         """Check what else `make` would fail on at once.

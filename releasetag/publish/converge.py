@@ -18,6 +18,7 @@ from releasetag.errors import ConflictError, HistoryError, PushError
 from releasetag.fanout import higher_releases
 from releasetag.parallel import map_parallel
 from releasetag.plan import Plan
+from releasetag.policy import TagPolicy
 from releasetag.publish.run import Run
 from releasetag.published import inspect_image
 from releasetag.reference import Reference, Repository
@@ -45,18 +46,23 @@ class Settled:
     unsure: Mapping[Reference, Release]
 
 
-def list_tags(run: Run) -> Listed:
+def list_tags(*runs: Run) -> Listed:
     """List the tags of every repository in which a floating tag may move, before anything is done.
 
     Raises:
         EngineError: a registry cannot be asked, and there is no engine either.
     """
-    if not run.plan.floating or run.plan.settings.dry_run:
-        return {}
+    first = runs[0]
+    repositories = {
+        repository: None
+        for run in runs
+        if run.plan.floating and not run.plan.settings.dry_run
+        for repository in run.plan.repositories
+    }
     try:
-        return dict(run.each(run.registries.tags, run.plan.repositories))
+        return dict(first.each(first.registries.tags, list(repositories)))
     except PushError as error:
-        raise run.registry_error(error) from error
+        raise first.registry_error(error) from error
 
 
 def may_be_there(reference: Reference, listed: Listed) -> bool:
@@ -238,6 +244,8 @@ def _appeared(run: Run, plan: Plan, listed: Listed) -> list[Release]:
     own = {reference.tag for reference in run.exact_references}
     found = []
     for repository, before in listed.items():
+        if repository not in plan.repositories:
+            continue  # of another variant
         after = run.registries.tags(repository)
         # A list without the tag that this run has put is not whole.
         if after is None or not own.issubset(after.names):
@@ -271,16 +279,29 @@ def _unknown_release(run: Run, plan: Plan, reference: Reference) -> Release | No
 
 
 def _manifest_in_place(mover: Mover, release: Release) -> Manifest | None:
-    """Return a release's image if its exact tags are in place everywhere, so that tags may move."""
-    registries = mover.registries
-    names = mover.policy.exact_tags(release.version, release.revision, release.git_tag)
+    """Return a release's image if its exact tags are in place everywhere, so that tags may move.
+
+    Those of all variants: its gates and its floating tags come after them.
+    """
+    own, *others = [
+        _exact_manifest(mover, release, repositories, policy)
+        for repositories, policy in ((mover.repositories, mover.policy), *mover.others)
+    ]
+    return own if all(each is not None for each in others) else None
+
+
+def _exact_manifest(
+    mover: Mover, release: Release, repositories: Sequence[Repository], policy: TagPolicy
+) -> Manifest | None:
+    """Return the image that every exact tag of a release names in every repository, or None."""
+    names = policy.exact_tags(release.version, release.revision, release.git_tag)
     if not names:
         return None
-    manifest = registries.manifest(mover.repositories[0].tagged(names[0]))
+    manifest = mover.registries.manifest(repositories[0].tagged(names[0]))
     if manifest is None:
         return None
-    tags = [repository.tagged(name) for repository in mover.repositories for name in names]
-    digests = map_parallel(registries.digest, tags, mover.jobs)
+    tags = [repository.tagged(name) for repository in repositories for name in names]
+    digests = map_parallel(mover.registries.digest, tags, mover.jobs)
     return manifest if all(digest == manifest.digest for _, digest in digests) else None
 
 

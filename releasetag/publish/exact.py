@@ -76,35 +76,53 @@ def build(run: Run) -> tuple[Provenance, MadeImage]:
     started = run.clock()
     made = run.source.make(run.preflight)
     seconds = run.clock() - started
-    provenance = Provenance(run.preflight.builder, False, seconds, made.image_id)
+    variant = run.plan.settings.variant
+    provenance = Provenance(
+        run.preflight.builder, False, seconds, made.image_id, variant=variant, missing=made.missing
+    )
     run.report.made(provenance)
+    for part in made.parts:
+        run.report.published(part)
     return provenance, made
 
 
-def publish(run: Run, origin: Reference | None, *, reused: bool) -> ExactTags:
+def build_if_missing(run: Run, published: Reference | None) -> tuple[Provenance, MadeImage] | None:
+    """Build the image, or return None if there is one.
+
+    Args:
+        published: the release's image, if it is published already.
+    """
+    return None if published or run.preflight.origin else build(run)
+
+
+def publish(
+    run: Run,
+    published: Reference | None,
+    built: tuple[Provenance, MadeImage] | None = None,
+) -> ExactTags:
     """Put the image under every exact tag of every repository.
 
     Args:
-        origin: where the image is; None: it has to be built.
-        reused: whether it was published already.
+        published: the release's image, if it is published already.
+        built: from `build_if_missing`; None: it is built now, if there is none.
 
     Raises:
         ConflictError: another run published another image under an exact tag meanwhile.
     """
     started = run.clock()
-    provenance = None
+    origin, provenance = published or run.preflight.origin, None
     pushed: list[Reference] = []
     in_engine = run.preflight.image_id
     may_replace = run.plan.settings.overwrite
     is_dropped = False  # whether this run built, and another one was first
     if origin is None:
-        provenance, made = build(run)
+        provenance, made = built or build(run)
         in_engine, origin, pushed = made.image_id, made.origin, [*made.pushed]
         if origin is None and any(_inspect(run, run.first_exact_references)):
             # Another run has published the release while this one built.
             origin = find_published(run, {})
             is_dropped = origin is not None
-        run.report.step("Pushing the exact tags")
+        run.report.step(f"Pushing the exact tags{run.of_variant}")
         if origin is None:
             pushed, digest = _push(run, made)
             origin = pushed[0].repository.at(digest)
@@ -119,8 +137,11 @@ def publish(run: Run, origin: Reference | None, *, reused: bool) -> ExactTags:
         if is_dropped and not (image and in_engine in image.digests):
             in_engine = ""
         seconds = run.clock() - started
-        provenance = Provenance(run.preflight.builder, reused or is_dropped, seconds, image_id)
-    provenance = replace(provenance, digest=manifest.digest)
+        provenance = Provenance(
+            run.preflight.builder, bool(published) or is_dropped, seconds, image_id
+        )
+    variant = run.plan.settings.variant
+    provenance = replace(provenance, digest=manifest.digest, variant=variant)
     run.report.made(provenance)
     return ExactTags(manifest, provenance, in_engine)
 

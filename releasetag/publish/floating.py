@@ -1,37 +1,47 @@
 """Move the floating tags."""
 
+from collections.abc import Sequence
+
 from releasetag.errors import EngineError
-from releasetag.plan import Plan
+from releasetag.plan import Plan, plan_for
+from releasetag.publish.exact import ExactTags
 from releasetag.publish.run import Run
 from releasetag.reference import Reference
-from releasetag.registry import Manifest
 from releasetag.tagging import TagResult
 
 
-def replan(run: Run) -> Plan:
-    """Re-check the history: a release that appeared meanwhile may keep a floating tag."""
-    if not run.plan.floating:
-        return run.plan
-    run.report.step("Re-checking the history")
-    return run.replan()
+def replan(runs: Sequence[Run]) -> list[Plan]:
+    """Re-check the history: a release that appeared meanwhile may keep a floating tag.
+
+    Args:
+        runs: one for each variant.
+
+    Raises:
+        HistoryError: the remote answered before and does not now.
+    """
+    if not any(run.plan.floating for run in runs):
+        return [run.plan for run in runs]
+    runs[0].report.step("Re-checking the history")
+    git_tags = runs[0].reread_git_tags()
+    return [plan_for(run.plan.release, run.plan.settings, git_tags) for run in runs]
 
 
-def move(run: Run, plan: Plan, manifest: Manifest, image_id: str) -> list[TagResult]:
+def move(run: Run, plan: Plan, image: ExactTags) -> list[TagResult]:
     """Move the floating tags, the narrowest scope first, concurrently across repositories.
 
     Args:
         plan: as it was re-checked.
-        image_id: of the image in the engine, which is tagged as well; empty if it is not there.
+        image: what is under the exact tags; in the engine it is tagged as well, if it is there.
 
     Returns:
         What was moved, or named the image already.
     """
     if not plan.floating:
         return []
-    run.report.step("Moving the floating tags")
-    results = run.mover(plan, manifest).move_all([tag.name for tag in plan.floating])
+    run.report.step(f"Moving the floating tags{run.of_variant}")
+    results = run.mover(plan, image.manifest).move_all([tag.name for tag in plan.floating])
     moved = [result for result in results if result.status != "kept"]
-    _tag_in_engine(run, image_id, [result.reference for result in moved])
+    _tag_in_engine(run, image.in_engine, [result.reference for result in moved])
     return moved
 
 

@@ -54,30 +54,44 @@ def parse_gate(command: str, environ: Mapping[str, str]) -> list[str]:
     return words
 
 
-def run_gates(run: Run, manifest: Manifest) -> None:
-    """Run every gate, unless the floating tags that they guard name the image already.
+def run_gates(runs: Sequence[Run], manifests: Sequence[Manifest]) -> None:
+    """Run every gate once, unless the floating tags that they guard name the images already.
+
+    Args:
+        runs: one for each variant.
+        manifests: the image of each.
 
     Raises:
         GateError: one refused, or cannot be run.
     """
-    if not run.gates:
+    first = runs[0]
+    if not first.gates:
         return
-    plan = run.plan
-    floats = run.references([tag.name for tag in plan.floating])
-    digests = [digest for _, digest in run.each(run.registries.digest, floats)]
-    if floats and all(digest == manifest.digest for digest in digests):
-        run.report.step("Running no gate: the floating tags name the image already")
+    images = list(zip(runs, manifests, strict=True))
+    if all(_have_moved(run, manifest) for run, manifest in images):
+        first.report.step("Running no gate: the floating tags name the image already")
         return
-    by_digest = [str(repository.at(manifest.digest)) for repository in plan.repositories]
+    by_digest = [
+        str(repository.at(manifest.digest))
+        for run, manifest in images
+        for repository in run.plan.repositories
+    ]
     environ = {
-        **{name: value for name, value in run.environ.items() if name not in _OF_THE_BUILD},
-        "RELEASETAG_VERSION": str(plan.release.version),
-        "RELEASETAG_DIGEST": manifest.digest,
+        **{name: value for name, value in first.environ.items() if name not in _OF_THE_BUILD},
+        "RELEASETAG_VERSION": str(first.plan.release.version),
+        "RELEASETAG_DIGEST": manifests[0].digest,
         "RELEASETAG_REFERENCES": "\n".join(by_digest),
     }
-    for words in run.gates:
-        run.report.step(f"Running the gate {words[0]}", prints=True)
-        run.run_gate(words, environ)
+    for words in first.gates:
+        first.report.step(f"Running the gate {words[0]}", prints=True)
+        first.run_gate(words, environ)
+
+
+def _have_moved(run: Run, manifest: Manifest) -> bool:
+    """Whether all floating tags name the image already; not if there is none."""
+    floats = run.references([tag.name for tag in run.plan.floating])
+    digests = [digest for _, digest in run.each(run.registries.digest, floats)]
+    return bool(floats) and all(digest == manifest.digest for digest in digests)
 
 
 def run_gate(words: Sequence[str], environ: Mapping[str, str]) -> None:

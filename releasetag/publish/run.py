@@ -28,6 +28,8 @@ class Provenance:
         seconds: how long building took.
         image_id: the engine's, or what it would be there; empty if it is not known.
         digest: the one in the registries; empty before the first push.
+        variant: whose image it is; empty if the component has none.
+        missing: the platforms that other runs have yet to push; nothing is published before.
     """
 
     builder: str
@@ -35,6 +37,8 @@ class Provenance:
     seconds: float
     image_id: str
     digest: str = ""
+    variant: str = ""
+    missing: tuple[str, ...] = ()
 
 
 class Report(EngineReport, Protocol):
@@ -52,9 +56,10 @@ class Report(EngineReport, Protocol):
 
 @dataclass(frozen=True)
 class Run:
-    """One publish and its collaborators.
+    """The publish of one image and its collaborators.
 
     Attributes:
+        siblings: the plans of the other variants that are published with it.
         preflight: what the source's check returned.
         gates: the words of each gate, from `gates.parse_gate`.
         reread_git_tags: reads the git tags again, the same way as for the plan.
@@ -73,11 +78,18 @@ class Run:
     run_gate: Callable[[Sequence[str], Mapping[str, str]], None]
     environ: Mapping[str, str]
     clock: Callable[[], float]
+    siblings: Sequence[Plan] = ()
 
     @property
     def policy(self) -> TagPolicy:
         """The tag policy of the component."""
         return self.plan.settings.policy
+
+    @property
+    def of_variant(self) -> str:
+        """What a step's text ends with: whose tags they are."""
+        variant = self.plan.settings.variant
+        return f" of {variant}" if variant else ""
 
     @property
     def exact_references(self) -> list[Reference]:
@@ -128,6 +140,7 @@ class Run:
             self.report.published,
             self.report.warn,
             plan.settings.jobs,
+            [(each.repositories, each.settings.policy) for each in self.siblings],
         )
 
     def each(self, do: Callable[[T], R], items: Sequence[T]) -> list[tuple[T, R]]:

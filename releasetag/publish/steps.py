@@ -13,6 +13,7 @@ from releasetag.image import Tools, builds, image_source
 from releasetag.plan import Plan
 from releasetag.publish import converge, exact, floating, gates
 from releasetag.publish.run import Provenance, Report, Run
+from releasetag.reference import Reference
 from releasetag.text import printable
 
 
@@ -24,20 +25,26 @@ def publish_release(tree: WorkTree, plan: Plan, tools: Tools, report: Report) ->
         plan: see `releasetag.plan.plan_release`.
 
     Returns:
-        Where the image came from; the outcome for every reference has been reported.
+        Where the image came from, of variants the default or first one's; the outcome for every
+        reference has been reported.
 
     Raises:
         ReleasetagError: any; the publish stopped, and running it again goes on.
     """
-    check_settings(plan)
+    for each in plan.images:
+        check_settings(each)
+    if plan.settings.part:
+        _check_part(plan, plan.settings.part)
+    if len(plan.images) > 1 and not builds(plan):
+        raise UsageError("one image is given for several variants", "pick one with --variant")
     if builds(plan):
         check_work_tree(tree, plan)
     settings = plan.settings
     commands = [gates.parse_gate(gate, tools.environ) for gate in settings.gates if settings.push]
-    source = image_source(tree, plan, tools, report)
-    return publish(
+    sources = [image_source(tree, each, tools, report) for each in plan.images]
+    runs = [
         Run(
-            plan,
+            source.plan,
             source,
             preflight=source.check(),
             gates=commands,
@@ -47,31 +54,45 @@ def publish_release(tree: WorkTree, plan: Plan, tools: Tools, report: Report) ->
             run_gate=gates.run_gate,
             environ=tools.environ,
             clock=tools.clock,
+            siblings=[each for each in plan.images if each is not source.plan],
         )
-    )
+        for source in sources
+    ]
+    report.planned(plan)
+    return publish(*runs)
 
 
-def publish(run: Run) -> Provenance:
-    """Do the steps: see `publish_release`."""
-    settings = run.plan.settings
-    run.report.planned(run.plan)
+def publish(*runs: Run) -> Provenance:
+    """Do the steps: see `publish_release`.
+
+    Args:
+        runs: one for each variant.
+    """
+    first = runs[0]
+    settings = first.plan.settings
     if not settings.push:
-        return _tag_in_engine_only(run)
-    run.report.step("Inspecting the registries")
-    listed = converge.list_tags(run)
-    found = exact.find_published(run, listed)
-    origin = found or run.preflight.origin
+        provenances = [_tag_in_engine_only(run) for run in runs]
+        return provenances[0]
+    first.report.step("Inspecting the registries")
+    listed = converge.list_tags(*runs)
+    found = [exact.find_published(run, listed) for run in runs]
     if settings.dry_run:
-        return _dry_run(run, origin.digest if origin else "", reused=found is not None)
-    done = exact.publish(run, origin, reused=found is not None)
-    manifest = done.manifest
-    exact.put_commit_tags(run, manifest)
-    gates.run_gates(run, manifest)
-    plan = floating.replan(run)
-    converge.confirm(run, manifest)
-    moved = floating.move(run, plan, manifest, done.in_engine)
-    converge.converge(run, plan, manifest, moved, listed)
-    return done.provenance
+        provenances = [_dry_run(*each) for each in zip(runs, found, strict=True)]
+        return provenances[0]
+    built = [exact.build_if_missing(*each) for each in zip(runs, found, strict=True)]
+    for waiting in (each[0] for each in built if each and each[0].missing):
+        return waiting
+    done = [exact.publish(*each) for each in zip(runs, found, built, strict=True)]
+    for run, image in zip(runs, done, strict=True):
+        exact.put_commit_tags(run, image.manifest)
+    gates.run_gates(runs, [image.manifest for image in done])
+    plans = floating.replan(runs)
+    for run, image in zip(runs, done, strict=True):
+        converge.confirm(run, image.manifest)
+    moved = [floating.move(*each) for each in zip(runs, plans, done, strict=True)]
+    for run, plan, image, results in zip(runs, plans, done, moved, strict=True):
+        converge.converge(run, plan, image.manifest, results, listed)
+    return done[0].provenance
 
 
 def check_settings(plan: Plan) -> None:
@@ -90,6 +111,27 @@ def check_settings(plan: Plan) -> None:
         )
     if settings.from_image and settings.from_container:
         raise UsageError("both an image and a container are given", "give one of them")
+    if settings.part and not builds(plan):
+        raise UsageError("a part is built, and an image is given", "omit --part")
+    if settings.part and not settings.push:
+        raise UsageError(
+            "a part is for other runs to find in the registry", "omit --part, or --no-push"
+        )
+
+
+def _check_part(plan: Plan, part: str) -> None:
+    """Raise UsageError for a part that is none of the platforms of any image."""
+    platforms = [each.settings.platforms for each in plan.images]
+    if not all(platforms):
+        raise UsageError(
+            "a part is one of several platforms, and none are given",
+            "name all of them with --platform, the same in every run",
+        )
+    known = dict.fromkeys(platform for each in platforms for platform in each)
+    if part not in known:
+        raise UsageError(
+            f"the part {part!r} is none of the platforms", f"name one of {', '.join(known)}"
+        )
 
 
 def check_work_tree(tree: WorkTree, plan: Plan) -> None:
@@ -113,16 +155,29 @@ def check_work_tree(tree: WorkTree, plan: Plan) -> None:
 
 def _tag_in_engine_only(run: Run) -> Provenance:
     if run.plan.settings.dry_run:
-        return _dry_run(run, "", reused=False)
+        return _dry_run(run, None)
     provenance, made = exact.build(run)
     for reference in run.plan.references:
         run.source.tag(run.preflight, made.image_id, reference)
     return provenance
 
 
-def _dry_run(run: Run, digest: str, *, reused: bool) -> Provenance:
-    if not digest:
+def _dry_run(run: Run, published: Reference | None) -> Provenance:
+    """Check what is left to check, and report what there would be.
+
+    Args:
+        published: the release's image, if it is published already.
+    """
+    origin = published or run.preflight.origin
+    if origin is None:
         run.source.require_ready(run.preflight)
-    provenance = Provenance(run.preflight.builder, reused, 0.0, "", digest)
+    provenance = Provenance(
+        run.preflight.builder,
+        published is not None,
+        0.0,
+        "",
+        origin.digest if origin else "",
+        run.plan.settings.variant,
+    )
     run.report.made(provenance)
     return provenance

@@ -43,6 +43,7 @@ _STYLES = {
     "missing": "red",
     "not done": "red",
     "skip": "dim",
+    "waiting": "dim",
     "unpublished": "dim",
 }
 
@@ -102,7 +103,11 @@ class Tables:
         headline = (
             f"{release.git_tag} at {release.revision[:7]}: version {release.version}, {known}"
         )
-        tags = self._table(Row(tag.action, tag.name, reason=tag.reason) for tag in plan.tags)
+        tags: list[Line] = []
+        for each in plan.images:
+            if each.settings.variant:
+                tags.append(_line(each.settings.variant, "bold"))
+            tags += self._table(Row(tag.action, tag.name, reason=tag.reason) for tag in each.tags)
         repositories = _repositories(plan)
         return self._render(
             _line(headline, "bold"),
@@ -114,21 +119,30 @@ class Tables:
 
     def format_publish(self, result: "PublishResult") -> str:
         """Format what became of every tag, and why; in a dry run, what would."""
-        plan, build = result.plan, result.build
-        if plan is None:
+        if result.plan is None:
             return ""
         lines: list[Line] = []
+        for plan, each in zip(result.plan.images, result.variants or (result,), strict=True):
+            lines += self._published(plan, each)
+        if result.plan.settings.dry_run:
+            lines += _repositories(result.plan)
+        return self._render(*lines)
+
+    def _published(self, plan: "Plan", result: "PublishResult") -> list[Line]:
+        build = result.build
+        lines: list[Line] = []
+        variant = f" {plan.settings.variant}" if plan.settings.variant else ""
+        what = f"{plan.release.git_tag}{variant}"
         if build is not None and plan.settings.dry_run:
             lines = self._digest(f"dry run: would {_action(plan, build)}", build.digest)
+        elif build is not None and build.missing:
+            lines = [_line(f"{what} waits for {', '.join(build.missing)}", "bold")]
         elif build is not None and build.digest:
             done = "reused" if build.reused else "published"
-            lines = self._digest(f"{plan.release.git_tag} {done} as", build.digest)
+            lines = self._digest(f"{what} {done} as", build.digest)
         elif build is not None and build.image_id:
-            lines = self._digest(f"{plan.release.git_tag} built as", build.image_id)
-        lines += self._table(result.rows)
-        if plan.settings.dry_run:
-            lines += _repositories(plan)
-        return self._render(*lines)
+            lines = self._digest(f"{what} built as", build.image_id)
+        return lines + self._table(result.rows)
 
     def format_verify(self, repositories: "Iterable[VerifiedRepository]") -> str:
         """Format what every tag names and should name."""
@@ -142,16 +156,16 @@ class Tables:
 
     def format_promote(self, result: "PromoteResult") -> str:
         """Format what became of every floating tag; in a dry run, what would."""
-        version = result.plan.release.version
+        version = result.release.version
         became = {item.reference: item for item in result.items}
         rows = []
-        for each in result.plan.moves:
+        for own, each in [(plan, move) for plan in result.plans for move in plan.moves]:
             name = str(each.reference)
             if item := became.get(each.reference):
                 rows.append(Row(item.status, name, reason=item.reason or item.error))
             elif result.error is not None:
                 rows.append(Row("not done", name))
-            elif each.digest == result.plan.manifest.digest:
+            elif each.digest == own.manifest.digest:
                 rows.append(Row("unchanged", name, reason=f"names {version}"))
             elif each.digest:
                 rows.append(Row("push", name, reason=f"names {each.now or each.digest} now"))
@@ -237,7 +251,7 @@ def _action(plan: "Plan", build: "Provenance") -> str:
         return f"publish the image {plan.settings.from_image}{' as' if build.digest else ''}"
     if plan.settings.from_container:
         return f"commit the container {plan.settings.from_container}"
-    return f"build with {build.builder}"
+    return f"build {build.variant} with {build.builder}".replace("  ", " ")
 
 
 def _comparison(tag: "VerifiedTag") -> str:

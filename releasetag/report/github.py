@@ -8,11 +8,15 @@ import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from releasetag.errors import ReleasetagError, UsageError
 from releasetag.report.json import format_publish
 from releasetag.report.record import PublishResult
 from releasetag.text import printable
+
+if TYPE_CHECKING:
+    from releasetag.publish import Provenance
 
 
 def write_outputs(result: PublishResult, environ: Mapping[str, str]) -> None:
@@ -51,6 +55,7 @@ def format_outputs(result: PublishResult) -> str:
         "prerelease": ("true" if version.prerelease else "false") if version else "",
         "digest": build.digest if build else "",
         "image-id": build.image_id if build else "",
+        "complete": ("true" if result.is_complete else "false") if version else "",
         "tags": "\n".join(map(str, result.references)),
         "tag-names": "\n".join(dict.fromkeys(each.tag for each in result.references)),
         "json": format_publish(result).rstrip("\n"),
@@ -62,19 +67,29 @@ def format_outputs(result: PublishResult) -> str:
 
 def format_summary(result: PublishResult) -> str:
     """Format the step's summary, in Markdown: the error, and a table of tags."""
-    plan, build, error = result.plan, result.build, result.error
+    plan, error = result.plan, result.error
     lines = _error(error) if error else []
     if plan is not None:
         lines += [f"### {_code(plan.release.git_tag)}", ""]
-        if build is not None and build.digest:
-            how = "reused, nothing was built" if build.reused else f"builder: {build.builder}"
-            lines += [f"{_code(build.digest)} ({_escape(how)})", ""]
+        for each in result.variants or (result,):
+            lines += _image(each.build)
         lines += ["| tag | decision | digest | why |", "|---|---|---|---|"]
         for row in result.rows:
             cells = _code(row.name), row.decision, _code(row.digest), _escape(row.reason)
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     return "".join(f"{line}\n" for line in lines)
+
+
+def _image(build: "Provenance | None") -> list[str]:
+    if build is not None and build.missing:
+        missing = ", ".join(build.missing)
+        return [f"{_escape(build.variant)} waiting for {_escape(missing)}".strip(), ""]
+    if build is None or not build.digest:
+        return []
+    how = "reused, nothing was built" if build.reused else f"builder: {build.builder}"
+    variant = f"{_code(build.variant)}: " if build.variant else ""
+    return [f"{variant}{_code(build.digest)} ({_escape(how)})", ""]
 
 
 def _error(error: ReleasetagError) -> list[str]:

@@ -23,22 +23,35 @@ def format_plan(plan: "Plan") -> str:
 
 def format_publish(result: "PublishResult") -> str:
     """Format a publish as far as it came, as ``publish --json`` prints it."""
-    build, values = result.build, {}
-    if result.plan is not None:
-        values = _plan(result.plan)
-        if result.error is not None:
-            values["references"] = _texts(result.references)
-    return format_object(
-        {
-            **values,
-            "image_id": (build.image_id or None) if build else None,
-            "digest": (build.digest or None) if build else None,
-            "build": _build(build) if build else None,
-            "published": [_published(item) for item in result.items],
-            "seconds": round(result.seconds, 3),
-        },
-        result.error,
-    )
+    values = _plan(result.plan) if result.plan is not None else {}
+    values |= {**_image(result), "seconds": round(result.seconds, 3)}
+    if result.plan is not None and result.plan.settings.part:
+        status = "waiting" if result.missing else "published"
+        values |= {
+            "status": "failed" if result.error else status,
+            "complete": result.is_complete,
+            "missing": list(result.missing),
+        }
+    if result.variants:
+        values["variants"] = [
+            {**planned, **_image(each)}
+            for planned, each in zip(values["variants"], result.variants, strict=True)
+        ]
+    return format_object(values, result.error)
+
+
+def _image(result: "PublishResult") -> dict[str, Any]:
+    """Format what became of an image, or of the first one of several."""
+    build = result.build
+    values: dict[str, Any] = {
+        "image_id": (build.image_id or None) if build else None,
+        "digest": (build.digest or None) if build else None,
+        "build": _build(build) if build else None,
+        "published": [_published(item) for item in result.items],
+    }
+    if result.plan is not None and result.error is not None:
+        values["references"] = _texts(result.references)
+    return values
 
 
 def format_verify(repositories: "Iterable[VerifiedRepository]") -> str:
@@ -56,10 +69,10 @@ def format_verify(repositories: "Iterable[VerifiedRepository]") -> str:
 def format_promote(result: "PromoteResult") -> str:
     """Format a promotion, as ``promote --json`` prints it."""
     failed = result.error is not None
-    planned = (each.reference for each in result.plan.moves)
+    planned = (each.reference for plan in result.plans for each in plan.moves)
     return format_object(
         {
-            "version": str(result.plan.release.version),
+            "version": str(result.release.version),
             "references": _texts(result.published if failed else planned),
             "published": [_published(item) for item in result.items],
         },
@@ -82,12 +95,23 @@ def format_object(values: dict[str, Any], error: ReleasetagError | None = None) 
 
 def _plan(plan: "Plan") -> dict[str, Any]:
     release = plan.release
-    return {
+    values = {
         "git_tag": release.git_tag,
         "version": str(release.version),
         "revision": release.revision,
         "prerelease": bool(release.version.prerelease),
         "history": {"source": plan.git_tags.source, "releases": len(plan.history)},
+        **_tags(plan),
+    }
+    if plan.variants:
+        values["variants"] = [
+            {"name": each.settings.variant, **_tags(each)} for each in plan.variants
+        ]
+    return values
+
+
+def _tags(plan: "Plan") -> dict[str, Any]:
+    return {
         "tags": [_tag(tag) for tag in plan.tags],
         "images": _texts(plan.repositories),
         "references": _texts(plan.references),

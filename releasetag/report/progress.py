@@ -118,9 +118,10 @@ class ConsoleReport:
     def made(self, build: "Provenance") -> None:
         """Print a line if the published image is reused."""
         self.end()
-        is_new = self.record.build is None or not self.record.build.reused
-        if build.reused and is_new and not self._quiet:
-            self._write("Published already: nothing is built")
+        before = self.record.builds.get(build.variant)
+        if build.reused and not (before and before.reused) and not self._quiet:
+            what = f"{build.variant} is published" if build.variant else "Published"
+            self._write(f"{what} already: nothing is built")
         self.record.made(build)
 
     def warn(self, text: str) -> None:

@@ -1,7 +1,7 @@
 """What happened in a publish or a promotion, as values for the formats."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from releasetag.publish import Provenance
     from releasetag.reference import Reference
     from releasetag.tagging import TagResult
+    from releasetag.version import Release
 
 
 class Row(NamedTuple):
@@ -32,7 +33,8 @@ class PublishResult:
 
     Attributes:
         plan: None if it failed before there was one.
-        build: None if there is no image.
+        build: None if there is no image; of variants the default or first one's.
+        builds: by the name of the variant.
         items: what became of the references that were tried, in the order of the plan.
         error: why it failed; None if it did not.
     """
@@ -42,17 +44,44 @@ class PublishResult:
     items: "tuple[TagResult, ...]"
     seconds: float
     error: ReleasetagError | None = None
+    builds: "Mapping[str, Provenance]" = field(default_factory=dict)
 
     def failed(self, error: ReleasetagError) -> "PublishResult":
         """The same with an error, unless it has one already."""
         return replace(self, error=self.error or error)
 
     @property
+    def variants(self) -> "tuple[PublishResult, ...]":
+        """What the publish of each variant came to; empty if there are none."""
+        return tuple(map(self._of, self.plan.variants)) if self.plan else ()
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The platforms that other runs have yet to push."""
+        return tuple(dict.fromkeys(each for b in self.builds.values() for each in b.missing))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all was done that was to be done, for all platforms."""
+        return self.error is None and not self.missing
+
+    def _of(self, plan: "Plan") -> "PublishResult":
+        own = set(plan.references)
+        items = tuple(item for item in self.items if item.reference in own)
+        build = self.builds.get(plan.settings.variant)
+        return replace(self, plan=plan, build=build, items=items)
+
+    @property
     def published(self) -> "tuple[Reference, ...]":
         """The references that name this release's image now."""
+        if self.variants:
+            return tuple(each for variant in self.variants for each in variant.published)
         digest = self.build.digest if self.build else ""
-        # Another run of the same version may have moved one to its own image meanwhile.
-        return _done(item for item in self.items if digest in {"", item.digest})
+        # Another run of the same version may have moved one to its own image meanwhile; and the tag
+        # of a part does not name the release.
+        own = set(self.plan.references) if self.plan else set()
+        items = [item for item in self.items if item.reference in own]
+        return _done(item for item in items if digest in {"", item.digest})
 
     @property
     def references(self) -> "tuple[Reference, ...]":
@@ -69,18 +98,22 @@ class PublishResult:
         """What became of every reference, and the tags that were not to be pushed."""
         if self.plan is None:
             return []
+        if self.variants:
+            return [row for variant in self.variants for row in variant.rows]
         tags = [Row(tag.action, tag.name, reason=tag.reason) for tag in self.plan.tags]
         if self.plan.settings.dry_run and self.error is None:
             return tags
         became = {item.reference: item for item in self.items}
         is_tagged = self.error is None and not self.plan.settings.push
+        otherwise = "tagged" if is_tagged else "waiting" if self.missing else "not done"
         rows = []
-        for reference in self.plan.references:
+        parts = [each for each in became if each not in self.plan.references]
+        for reference in [*parts, *self.plan.references]:
             if item := became.get(reference):
                 why = item.reason or item.error
                 rows.append(Row(item.status, str(reference), item.digest, why))
             else:
-                rows.append(Row("tagged" if is_tagged else "not done", str(reference)))
+                rows.append(Row(otherwise, str(reference)))
         return rows + [row for row in tags if row.decision != "push"]
 
 
@@ -89,14 +122,19 @@ class PromoteResult:
     """What a promotion came to, as far as it came.
 
     Attributes:
-        plan: what it was to do.
+        plans: what it was to do, for each variant.
         items: what became of the references that were tried; none in a dry run.
         error: why it failed; None if it did not.
     """
 
-    plan: "PromotionPlan"
+    plans: "tuple[PromotionPlan, ...]"
     items: "tuple[TagResult, ...]"
     error: ReleasetagError | None = None
+
+    @property
+    def release(self) -> "Release":
+        """What the tags are to name."""
+        return self.plans[0].release
 
     @property
     def published(self) -> "tuple[Reference, ...]":
@@ -109,11 +147,12 @@ class Record:
     """Collect what a publish reports; a `releasetag.publish.Report` that prints nothing.
 
     Attributes:
-        plan, build: None until they are reported.
+        plan: None until it is reported.
+        builds: by the name of the variant.
     """
 
     plan: "Plan | None" = None
-    build: "Provenance | None" = None
+    builds: "dict[str, Provenance]" = field(default_factory=dict)
     _published: "dict[Reference, TagResult]" = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -123,7 +162,7 @@ class Record:
 
     def made(self, build: "Provenance") -> None:
         """Keep where the image came from."""
-        self.build = build
+        self.builds[build.variant] = build
 
     def published(self, item: "TagResult") -> None:
         """Keep what became of a reference, in place of what was reported before."""
@@ -143,11 +182,16 @@ class Record:
         """Keep nothing."""
 
     @property
+    def build(self) -> "Provenance | None":
+        """Where the image came from, of variants the first one's; None until it is reported."""
+        return next(iter(self.builds.values()), None)
+
+    @property
     def items(self) -> "tuple[TagResult, ...]":
         """What became of every reference so far, in the order of the plan."""
         with self._lock:
             known = dict(self._published)
-        order = self.plan.references if self.plan else ()
+        order = dict.fromkeys((*(self.plan.references if self.plan else ()), *known))
         return tuple(known[reference] for reference in order if reference in known)
 
     def result(self, seconds: float, error: ReleasetagError | None = None) -> PublishResult:
@@ -157,7 +201,8 @@ class Record:
             seconds: how long it took.
             error: why it failed.
         """
-        return PublishResult(self.plan, self.build, self.items, seconds, error)
+        builds = dict(self.builds)
+        return PublishResult(self.plan, self.build, self.items, seconds, error, builds)
 
 
 def _done(items: "Iterable[TagResult]") -> "tuple[Reference, ...]":

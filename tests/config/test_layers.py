@@ -62,6 +62,7 @@ CASES = [
     Case("insecure_registries", 'insecure-registries = ["Reg.lan:5000", "10.1.2.3/8"]',
          "reg.lan:5000,10.1.2.3/8", ["reg.lan:5000", "10.1.2.3/8", "reg.lan:5000"],
          ["reg.lan:5000", "10.0.0.0/8"], []),
+    Case("variants", "", "alpine, debian", ["alpine", "debian"], ["alpine", "debian"], []),
     Case("context", 'build.context = "sub"', "sub", "sub", "BASE/sub", None),
     Case("from_image", "", "acme/app:dev", "acme/app:dev", "acme/app:dev", None),
     Case("from_container", "", "box", "box", "box", None),
@@ -103,6 +104,7 @@ CASES = [
     Case("inline_cache", "build.inline-cache = true", "yes", True, True, False),
     Case("builder", 'build.builder = "buildx:big"', "buildx:big", "buildx:big", "buildx:big",
          "auto"),
+    Case("part", "", "linux/arm64", "linux/arm64", "linux/arm64", None),
     Case("push", "", "false", False, False, True),
     Case("dry_run", "", "true", True, True, False),
     Case("overwrite", "", "True", True, True, False),
@@ -115,7 +117,7 @@ CASES = [
 
 
 def test_every_field_is_a_row_of_the_table_and_a_case_of_this_test() -> None:
-    names = {field.name for field in dataclasses.fields(Settings)} - {"base"}
+    names = {each.name for each in dataclasses.fields(Settings)} - {"base", "variant", "by_variant"}
 
     assert set(SETTINGS) == names
     # The file is the test of its own: test_file.py.

@@ -58,6 +58,46 @@ def builder(
         yield docker_command | away | {"RELEASETAG_BUILDER": "buildx:fleet"}
 
 
+def test_parts_by_buildx_keep_their_attestations(
+    app: GitRepository,
+    builder: dict[str, str],
+    run: Run,
+    registry: RegistryServer,
+    second_registry: RegistryServer,
+) -> None:
+    images = [f"{each.address}/acme/app" for each in (registry, second_registry)]
+    args = (
+        "publish", "-i", images[0], "-i", images[1], "--json",
+        "--platform", "linux/amd64,linux/arm64", "--provenance", "mode=max",
+        "--annotation", "index:a.b=c", "--annotation", "manifest:d=e",
+    )  # fmt: skip
+    first = run(*args, "--part", "linux/arm64", cwd=app.path, env=builder)
+    assert first.returncode == 0, first
+    assert (first.json["status"], first.json["complete"]) == ("waiting", False)
+    assert first.json["missing"] == ["linux/amd64"]
+    assert registry.tags("acme/app") == ["1.2.3-linux-arm64"]
+
+    last = run(*args, "--part", "linux/amd64", cwd=app.path, env=builder)
+
+    assert last.returncode == 0, last
+    assert (last.json["status"], last.json["missing"]) == ("published", [])
+    for each in (registry, second_registry):
+        assert each.digest("acme/app", "latest") == last.json["digest"]
+        index = json.loads(each.manifest("acme/app", "latest") or b"")
+        assert index["annotations"]["a.b"] == "c"
+        assert index["annotations"]["org.opencontainers.image.version"] == "1.2.3"
+        platforms = [f"{m['platform']['os']}/{m['platform']['architecture']}"
+                     for m in index["manifests"]]  # fmt: skip
+        assert platforms == ["linux/amd64", "unknown/unknown", "linux/arm64", "unknown/unknown"]
+        for image, attestation in (index["manifests"][:2], index["manifests"][2:]):
+            refers = attestation["annotations"]["vnd.docker.reference.digest"]
+            assert refers == image["digest"]
+            assert each.manifest("acme/app", attestation["digest"]) is not None
+            manifest = json.loads(each.manifest("acme/app", image["digest"]) or b"")
+            assert manifest["annotations"]["d"] == "e"
+    assert run("verify", "--deep", "-i", images[0], cwd=app.path).returncode == 0
+
+
 def test_buildx_builds_once_and_its_attestations_are_under_every_tag(
     app: GitRepository,
     builder: dict[str, str],

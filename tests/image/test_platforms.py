@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from releasetag.image.platforms import make_index
+from releasetag.image.parts import make_index
 from releasetag.registry import Manifest
 from tests.conftest import Run
 from tests.support.engine import Engine

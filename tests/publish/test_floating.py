@@ -7,6 +7,8 @@ import pytest
 
 from releasetag.errors import EngineError, UsageError
 from releasetag.image import Preflight
+from releasetag.publish import Provenance
+from releasetag.publish.exact import ExactTags
 from releasetag.publish.floating import move
 from releasetag.reference import Reference, Repository
 from releasetag.tagging import TagResult
@@ -134,7 +136,8 @@ def test_the_engine_gets_the_tags_that_the_registries_have(source: type[FakeSour
     assert manifest is not None
     world.registries[HOSTS[1]].tags["latest"] = own
 
-    moved = move(run, run.plan, manifest, "image-id")
+    image = ExactTags(manifest, Provenance("fake", False, 1, "image-id", own), "image-id")
+    moved = move(run, run.plan, image)
 
     assert moved == [
         TagResult(one.tagged("1.9"), own, "unchanged"),

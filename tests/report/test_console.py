@@ -170,7 +170,7 @@ def moves() -> PromotionPlan:
 
 
 def test_a_promotion_s_dry_run() -> None:
-    assert Tables(log()).format_promote(PromoteResult(moves(), ())) == (
+    assert Tables(log()).format_promote(PromoteResult((moves(),), ())) == (
         "dry run: would promote 1.9.1\n"
         "  push       acme/app:new     is missing\n"
         "  push       acme/app:stable  names 1.9.0 now\n"
@@ -185,7 +185,7 @@ def test_a_promotion_that_failed_lists_what_was_not_done() -> None:
         TagResult(first, DIGEST, "pushed"),
         TagResult(second, OTHER, "failed", error="denied"),
     )
-    shown = PromoteResult(moves(), items, ConflictError("m", "h"))
+    shown = PromoteResult((moves(),), items, ConflictError("m", "h"))
     assert Tables(log()).format_promote(shown) == (
         "promote 1.9.1\n"
         "  pushed    acme/app:new\n"
@@ -235,7 +235,7 @@ def test_text_from_elsewhere_is_shown_as_text_alone(make: type[Console]) -> None
     shown = [
         tables.format_publish(result(BUILD, "kept", "failed", reason=HOSTILE, error=HOSTILE)),
         tables.format_verify([VerifiedRepository(parse_repository("acme/app"), (tag,))]),
-        tables.format_promote(PromoteResult(moves(), (failed,))),
+        tables.format_promote(PromoteResult((moves(),), (failed,))),
     ]
     for each in shown:
         assert_harmless(each)
@@ -282,7 +282,7 @@ def test_a_log_has_the_same_lines_as_rich_would_print(monkeypatch: pytest.Monkey
             tables.format_publish(kept(LONG)),
             tables.format_publish(result(BUILD, "failed", error=HOSTILE)),
             tables.format_verify([VerifiedRepository(parse_repository("acme/app"), tags)]),
-            tables.format_promote(PromoteResult(moves(), ())),
+            tables.format_promote(PromoteResult((moves(),), ())),
         ):
             console.file.write(text)
         Messages({}, console).error(BuildError(HOSTILE, "a hint", log=("a line", HOSTILE)))

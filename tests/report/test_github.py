@@ -45,6 +45,7 @@ def test_the_outputs() -> None:
         "prerelease": "false",
         "digest": DIGEST,
         "image-id": IMAGE_ID,
+        "complete": "true",
         "tags": "acme/app:1.9.1\nacme/app:1.9",
         "tag-names": "1.9.1\n1.9",
         "json": format_publish(shown).rstrip(),
@@ -81,7 +82,7 @@ def test_no_value_can_forge_another_output() -> None:
     )
     first, second = format_outputs(shown), format_outputs(shown)
     assert parse_outputs(first)["digest"] == DIGEST
-    assert len(parse_outputs(first)) == 10
+    assert len(parse_outputs(first)) == 11
     ends = [set(re.findall(r"^[a-z-]+<<(\S+)$", text, re.MULTILINE)) for text in (first, second)]
     assert ends[0].isdisjoint(ends[1]), "a delimiter that can be known beforehand"
 

@@ -197,8 +197,8 @@ def test_a_promotion() -> None:
         "references": ["acme/app:stable", "acme/app:latest"],
         "published": [],
     }
-    assert read(format_promote(PromoteResult(planned, ()))) == dry_run
-    failed = PromoteResult(planned, done, FAILURE)
+    assert read(format_promote(PromoteResult((planned,), ()))) == dry_run
+    failed = PromoteResult((planned,), done, FAILURE)
     assert read(format_promote(failed)) == dry_run | {
         "references": ["acme/app:stable"],
         "published": [pushed],

@@ -162,7 +162,6 @@ class World:
         )
         promote_release(
             registries,
-            settings,
             plan,
             lambda: history,
             report=lambda _: None,

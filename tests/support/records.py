@@ -143,7 +143,7 @@ def promotion(*tags: tuple[str, str, str]) -> PromotionPlan:
         for tag, now, digest in tags
     )
     policy = TagPolicy(tuple(parse_template(tag) for tag, _, _ in tags))
-    return PromotionPlan(release("v1.9.1"), policy, MANIFEST, (), moves)
+    return PromotionPlan(release("v1.9.1"), Settings(), policy, MANIFEST, (), moves)
 
 
 @dataclass

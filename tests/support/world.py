@@ -11,7 +11,8 @@ import os
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import httpx
 
@@ -27,7 +28,7 @@ from releasetag.reference import Reference, Repository
 from releasetag.registry import Registries
 from releasetag.report.record import Record
 from releasetag.tagging import TagResult
-from releasetag.template import parse_template
+from releasetag.template import parse_template, with_suffix
 from releasetag.version import parse_version
 from tests.support.promises import REVISION, VERSION
 from tests.support.registry import IMAGE_INDEX, IMAGE_MANIFEST
@@ -162,6 +163,8 @@ class World:
         commits: the git remote's tags.
         ignore: yanked versions.
         gated: whether there is a gate.
+        variants: the suffixes of the variants; the first one is the default, and has the plain
+            names too.
         refused: the versions whose image it refuses.
         passed: the digests that it let pass.
         on_put: called before a tag names another digest, with the registry, the tag and the digest.
@@ -175,6 +178,7 @@ class World:
     commits: dict[str, str] = field(default_factory=dict)
     ignore: set[str] = field(default_factory=set)
     gated: bool = False
+    variants: tuple[str, ...] = ()
     refused: set[str] = field(default_factory=set)
     passed: set[str] = field(default_factory=set)
     on_put: Callable[[FakeRegistry, str, str], None] = lambda *_: None
@@ -182,23 +186,39 @@ class World:
     @property
     def settings(self) -> Settings:
         """Of every run that starts now."""
-        return Settings(
+        plain = Settings(
             images=tuple(Repository(host, PATH) for host in self.registries),
             tags=tuple(map(parse_template, self.templates)),
             ignore=tuple(v for text in self.ignore if (v := parse_version(text))),
             jobs=1,  # or the order of requests would be the threads'
             gates=("true",) if self.gated else (),
         )
+        suffixed = [
+            replace(
+                plain,
+                variant=suffix or "plain",
+                tags=(*(plain.tags if suffix == self.variants[0] else ()), *tags),
+            )
+            for suffix in self.variants
+            for tags in [[with_suffix(each, suffix) for each in plain.tags]]
+        ]
+        return replace(plain, by_variant=tuple(suffixed))
 
     @property
     def git_tags(self) -> GitTags:
         """What git says of the remote."""
         return GitTags(dict(self.commits), "remote", "", False, "auto", "origin")
 
-    def plan(self, git_tag: str) -> Plan:
-        """The plan of a release, as it is now."""
+    def plan(self, git_tag: str, **settings: Any) -> Plan:
+        """The plan of a release, as it is now.
+
+        Args:
+            settings: that differ from the world's.
+        """
         (release,) = (r for r in self.git_tags.releases(None) if r.git_tag == git_tag)
-        return plan_for(release, self.settings, self.git_tags)
+        own = self.settings
+        variants = tuple(replace(each, **settings) for each in own.by_variant)
+        return plan_for(release, replace(own, by_variant=variants, **settings), self.git_tags)
 
     def send(self, request: httpx.Request) -> httpx.Response:
         """One request, done at once."""
@@ -226,12 +246,14 @@ class FakeSource:
         release = plan.release
         labels = {VERSION: str(release.version), REVISION: release.revision}
         # An image that is given is the same in every run.
-        comment = f"{release.version} {build if world.labelled else 'given'}"
+        variant = plan.settings.variant
+        comment = f"{release.version} {build if world.labelled else 'given'} {variant}"
         config = {"config": {"Labels": labels if world.labelled else {}}}
         self._config = json.dumps({**config, "history": [{"comment": comment}]}).encode()
         self.image_id = digest_of(self._config)
         self.digest = digest_of(image_manifest(self._config))
         self.world, self._plan, self._network = world, plan, network
+        self.preflight = PREFLIGHT
         self.tagged: list[tuple[str, str]] = []
         self.pushed: list[tuple[Preflight, MadeImage, Reference]] = []
 
@@ -285,7 +307,7 @@ class FullRecord(Record):
     """A record of everything in the order in which it was reported."""
 
     steps: list[str] = field(default_factory=list)
-    builds: list[Provenance] = field(default_factory=list)
+    all_builds: list[Provenance] = field(default_factory=list)
     outcomes: list[TagResult] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -294,7 +316,7 @@ class FullRecord(Record):
 
     def made(self, build: Provenance) -> None:
         super().made(build)
-        self.builds.append(build)
+        self.all_builds.append(build)
 
     def published(self, item: TagResult) -> None:
         super().published(item)
@@ -309,20 +331,42 @@ def open_registries(transport: httpx.BaseTransport) -> Registries:
     return Registries(lambda _: None, {}, sleep=lambda _: None, transport=transport)
 
 
+Source = Callable[[World, Plan, httpx.BaseTransport, str], Any]
+"""Makes what stands for the engine, of a world, a plan, a network and what is built."""
+
+
 def make_run(
     world: World,
     plan: Plan,
     transport: httpx.BaseTransport,
     record: FullRecord,
     *,
-    source: type[FakeSource] = FakeSource,
+    source: Source = FakeSource,
     build: str = "build",
     run_gate: Callable[[Sequence[str], Mapping[str, str]], None] = lambda *_: None,
 ) -> Run:
     """One publish, whose clock goes on by a second whenever it is looked at."""
-    return Run(
+    (run,) = make_runs(
+        world, plan, transport, record, source=source, build=build, run_gate=run_gate
+    )
+    return run
+
+
+def make_runs(
+    world: World,
+    plan: Plan,
+    transport: httpx.BaseTransport,
+    record: FullRecord,
+    *,
+    source: Source = FakeSource,
+    build: str = "build",
+    run_gate: Callable[[Sequence[str], Mapping[str, str]], None] = lambda *_: None,
+) -> list[Run]:
+    """The publish of every variant."""
+    record.planned(plan)
+    first = Run(
         plan,
-        source(world, plan, transport, build),  # type: ignore[arg-type] # a fake
+        source(world, plan, transport, build),
         PREFLIGHT,
         [["true"]] if world.gated else [],
         open_registries(transport),
@@ -332,6 +376,17 @@ def make_run(
         environ={"PATH": os.defpath, "ACTIONS_RUNTIME_TOKEN": "of the build alone"},
         clock=itertools.count(100).__next__,
     )
+    sources = [(each, source(world, each, transport, build)) for each in plan.images]
+    return [
+        replace(
+            first,
+            plan=each,
+            source=of_image,
+            preflight=of_image.preflight,
+            siblings=[other for other in plan.images if other is not each],
+        )
+        for each, of_image in sources
+    ]
 
 
 class Runner(httpx.BaseTransport):
@@ -339,6 +394,8 @@ class Runner(httpx.BaseTransport):
 
     Args:
         build: what is built now is this, and another image than everything that is not.
+        source: makes the engine of an image.
+        settings: that differ from the world's.
 
     Attributes:
         error: what the publish ended with, if it failed.
@@ -346,14 +403,22 @@ class Runner(httpx.BaseTransport):
         request: the one that it stands before: `PUT one.test /v2/acme/app/manifests/latest`.
     """
 
-    def __init__(self, world: World, git_tag: str, build: str) -> None:
+    def __init__(
+        self,
+        world: World,
+        git_tag: str,
+        build: str,
+        source: Source = FakeSource,
+        **settings: Any,
+    ) -> None:
         self.record = FullRecord()
         self.error: BaseException | None = None
         self.requests: list[str] = []
         self.request = ""
         self.runs = True
         self._world = world
-        self._plan = world.plan(git_tag)
+        self._plan = world.plan(git_tag, **settings)
+        self._source = source
         self._build = build
         self._dead = False
         self._stands = threading.Semaphore(0)  # before a request, or at its end
@@ -420,11 +485,17 @@ class Runner(httpx.BaseTransport):
             raise self.error
 
     def _run(self) -> None:
-        run = make_run(
-            self._world, self._plan, self, self.record, build=self._build, run_gate=self._gate
+        runs = make_runs(
+            self._world,
+            self._plan,
+            self,
+            self.record,
+            source=self._source,
+            build=self._build,
+            run_gate=self._gate,
         )
         try:
-            publish(run)
+            publish(*runs)
         except BaseException as error:  # noqa: BLE001 (looked at by whoever waits)
             self.error = error
         finally:
@@ -437,4 +508,5 @@ class Runner(httpx.BaseTransport):
         assert "ACTIONS_RUNTIME_TOKEN" not in environ
         if environ["RELEASETAG_VERSION"] in self._world.refused:
             raise GateError("the gate refused", "mend the image")
-        self._world.passed.add(environ["RELEASETAG_DIGEST"])
+        references = environ["RELEASETAG_REFERENCES"].splitlines()
+        self._world.passed |= {each.partition("@")[2] for each in references}
