@@ -40,6 +40,7 @@ STEP_VARIABLES = (
     "ACTIONS_RUNTIME_TOKEN",
     "GITHUB_SERVER_URL",
     "LOGIN_DOCKER_CONFIG",
+    "PLAN_ONLY",
     "RELEASETAG_DRY_RUN",
     "RELEASETAG_PUSH",
     "VERIFY",
@@ -56,6 +57,7 @@ def names(section: str) -> list[str]:
 
 def test_every_input_is_a_setting_and_is_handed_over_as_that_one() -> None:
     own = {"registry", "username", "password", "working-directory", "from-image", "verify"}
+    own |= {"plan-only"}
     settings = set(SETTINGS)
 
     handed_over = re.findall(
@@ -134,6 +136,11 @@ def test_what_was_published_is_verified_if_asked_for(given: dict[str, str], veri
     verify = "-I -m releasetag verify\n" if verifies else ""
 
     assert commands_of_publish(**given) == f"-I -m releasetag publish\n{verify}"
+
+
+def test_a_step_that_only_plans_runs_nothing_else() -> None:
+    given = {"PLAN_ONLY": "true", "VERIFY": "true", "FROM_IMAGE": ""}
+    assert commands_of_publish(**given) == "-I -m releasetag plan\n"
 
 
 def commands_of_publish(**given: str) -> str:
@@ -667,7 +674,10 @@ PUBLISH = """\
           password: ${{ secrets.PASSWORD }}
       - env:
           OUTPUTS: ${{ toJSON(steps.release.outputs) }}
-        run: printenv OUTPUTS > "$RESULTS/release"
+          BAKE_FILE: ${{ steps.release.outputs.bake-file }}
+        run: |
+          printenv OUTPUTS > "$RESULTS/release"
+          cp --preserve "$BAKE_FILE" "$RESULTS/bake.json"
 """
 
 
@@ -707,6 +717,19 @@ def test_a_release_of_a_private_repository_goes_to_a_registry_with_a_password(
     assert done.returncode == 0, done.output
     outputs = done.outputs("release")
     printed = json.loads(outputs.pop("json"))
+    published = registry.labels("acme/app", "1.2.3")
+    assert outputs.pop("bake-file").endswith(".json")
+    bake = done.results / "bake.json"
+    assert bake.stat().st_mode & 0o077 == 0
+    target = json.loads(bake.read_text())["target"]["docker-metadata-action"]
+    assert target["labels"] == published
+    assert target["args"].keys() == {"SOURCE_DATE_EPOCH"}
+    labels = outputs.pop("labels").splitlines()
+    assert dict(line.split("=", 1) for line in labels) == published
+    assert outputs.pop("annotations").splitlines() == [f"manifest:{line}" for line in labels]
+    platform, _, digest = outputs.pop("digests").partition("=")
+    assert re.fullmatch("linux/(amd64|arm64)", platform)
+    assert digest == outputs["digest"]
     assert outputs == {
         "version": "1.2.3",
         "major": "1",
@@ -802,7 +825,7 @@ def test_whatever_an_input_holds_is_only_text(
     every_input = "\n".join(
         f"          {name}: ${{{{ steps.hostile.outputs.text }}}}"
         for name in names("inputs")
-        if name not in login | {"verify"}
+        if name not in login | {"verify", "plan-only"}
     )
     steps = HOSTILE_INPUTS.replace("REGISTRY", registry.address).replace("INPUTS", every_input)
 
@@ -817,6 +840,53 @@ def test_whatever_an_input_holds_is_only_text(
     assert not any(everything.values())
     labels = registry.labels("acme/app", "1.2.3")
     assert labels["hostile"] == HOSTILE.splitlines()[0]
+
+
+PLAN = """\
+      - uses: releasetag/releasetag@v1
+        id: meta
+        with:
+          images: registry.test/acme/app
+          platforms: linux/amd64,linux/arm64
+          labels: team={version}
+          build-args: VERSION={version}
+          plan-only: true
+      - env:
+          OUTPUTS: ${{ toJSON(steps.meta.outputs) }}
+        run: |
+          printenv OUTPUTS > "$RESULTS/meta"
+          cp "${{ steps.meta.outputs.bake-file }}" "$RESULTS/bake.json"
+"""
+
+
+def test_a_step_that_only_plans_says_what_another_action_is_to_build(
+    run_workflow: RunWorkflow, git_repository: GitRepository, tmp_path: Path
+) -> None:
+    """No registry answers at that address, and there is no docker."""
+    release(git_repository)
+    git_repository.bare_remote()
+    # Only the remote knows this one.
+    git_repository.git("push", "--quiet", "origin", "HEAD:refs/tags/v2.0.0")
+
+    done = run_workflow(git_repository, PLAN, env={"DOCKER_HOST": "unix:///nowhere"})
+
+    assert done.returncode == 0, done.output
+    outputs = done.outputs("meta")
+    references = ["registry.test/acme/app:1.2.3", "registry.test/acme/app:1.2"]
+    assert outputs["tags"].splitlines() == references
+    assert outputs["tag-names"] == "1.2.3\n1.2"
+    assert (outputs["version"], outputs["digest"], outputs["complete"]) == ("1.2.3", "", "")
+    plan = json.loads(outputs["json"])
+    assert plan["references"] == references
+    assert plan["tags"][-1]["held_by"] == "2.0.0"
+    labels = outputs["labels"].splitlines()
+    assert "team=1.2.3" in labels
+    assert f"org.opencontainers.image.revision={git_repository.head}" in labels
+    assert outputs["annotations"].splitlines() == [f"index:{label}" for label in labels]
+    target = json.loads((done.results / "bake.json").read_text())["target"]
+    assert target["docker-metadata-action"]["tags"] == references
+    assert target["docker-metadata-action"]["args"]["VERSION"] == "1.2.3"
+    assert "| `latest` | keep |" in done.output
 
 
 CACHE = """\

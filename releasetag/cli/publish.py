@@ -8,12 +8,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from releasetag.cli.github import read_build_outputs, with_digests
 from releasetag.cli.options import Shared
 from releasetag.cli.prepare import prepare
 from releasetag.config import Settings
 from releasetag.errors import InterruptError, ReleasetagError, UsageError
 
 if TYPE_CHECKING:
+    from releasetag.report.github import BuildOutputs
     from releasetag.report.record import PublishResult
 
 
@@ -44,6 +46,7 @@ class _Run:
             tables=not shared.json,
         )
         self._settings: Settings | None = None
+        self._outputs: BuildOutputs | None = None
 
     def run(self) -> int:
         """Publish, and report the result.
@@ -72,8 +75,10 @@ class _Run:
         plan = plan_release(tree, configuration, os.environ, self._report.warn)
         self._settings = plan.settings
         _check_metadata_file(plan.settings.metadata_file)
+        self._outputs = read_build_outputs(tree, plan, os.environ)
         with open_tools(os.environ, plan.settings.insecure_registries) as tools:
             publish_release(tree, plan, tools, self._report)
+            self._outputs = with_digests(self._outputs, plan, self._report.record, tools)
 
     def _finish(self, error: ReleasetagError | None) -> int:
         """Write the files that are asked for, and print the JSON or the table, and the error.
@@ -90,7 +95,7 @@ class _Run:
         except UsageError as unwritten:
             result = result.failed(unwritten)
         try:
-            write_outputs(result, os.environ)
+            write_outputs(result, os.environ, self._outputs)
         except UsageError as unwritten:
             result = result.failed(unwritten)
         self._print(result)

@@ -34,6 +34,7 @@ class Descriptor:
         media_type, digest: of the content.
         size: in bytes.
         platform: ``linux/amd64``; empty if there is none.
+        variant: of the platform: ``v7``; empty if there is none.
         annotations: of the descriptor, not of the content.
     """
 
@@ -42,6 +43,7 @@ class Descriptor:
     size: int
     platform: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
+    variant: str = ""
 
     @property
     def is_manifest(self) -> bool:
@@ -133,7 +135,8 @@ class Manifest:
         named = (
             "/".join(platform.get(key, "") for key in ("os", "architecture")) if platform else ""
         )
-        return Descriptor(media_type, digest, size, named, strings(item.get("annotations")))
+        annotations = strings(item.get("annotations"))
+        return Descriptor(media_type, digest, size, named, annotations, platform.get("variant", ""))
 
     def _malformed_error(self) -> BrokenImageError:
         return BrokenImageError(
@@ -150,18 +153,23 @@ class ImageConfig:
         digest: of the configuration; the image ID of the classic image store.
         labels: untrusted.
         missing: why another image of the index cannot be used; empty if none was found.
+        platform: ``linux/arm/v7``, untrusted; empty if it does not say.
     """
 
     digest: str
     labels: Mapping[str, str]
     missing: str = ""
+    platform: str = ""
 
 
 def parse_config(content: bytes, digest: str) -> ImageConfig:
     """Parse an image configuration; one of another kind has no labels."""
-    settings = (parse_object(content) or {}).get("config")
+    parsed = parse_object(content) or {}
+    settings = parsed.get("config")
     labels = settings.get("Labels") if isinstance(settings, dict) else None
-    return ImageConfig(digest, strings(labels))
+    named = strings(parsed)
+    parts = [named[key] for key in ("os", "architecture", "variant") if named.get(key)]
+    return ImageConfig(digest, strings(labels), platform="/".join(parts))
 
 
 def parse_manifest(content: bytes, media_type: str, reference: str) -> Manifest:

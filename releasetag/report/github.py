@@ -4,50 +4,151 @@ Source: GitHub Docs, "Workflow commands for GitHub Actions", sections on GITHUB_
 GITHUB_STEP_SUMMARY and multiline strings.
 """
 
+import json
 import re
 import secrets
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from releasetag.errors import ReleasetagError, UsageError
-from releasetag.report.json import format_publish
+from releasetag.report.json import format_object, format_plan, format_publish
 from releasetag.report.record import PublishResult
 from releasetag.text import printable
 
 if TYPE_CHECKING:
+    from releasetag.image.metadata import BuildMetadata
+    from releasetag.plan import Plan
     from releasetag.publish import Provenance
 
 
-def write_outputs(result: PublishResult, environ: Mapping[str, str]) -> None:
+@dataclass(frozen=True)
+class BuildOutputs:
+    """What the outputs say of the image, and the result of a publish does not.
+
+    Attributes:
+        metadata: what each image is built with, the default variant's first.
+        digests: of the image's manifests, by platform.
+    """
+
+    metadata: "Sequence[BuildMetadata]" = ()
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+
+def write_outputs(
+    result: PublishResult, environ: Mapping[str, str], build: BuildOutputs | None = None
+) -> None:
     """Write the step's outputs and summary to the files that GitHub Actions names.
 
     Raises:
         UsageError: a file cannot be written.
     """
-    for variable, format_result in (
-        ("GITHUB_OUTPUT", format_outputs),
-        ("GITHUB_STEP_SUMMARY", format_summary),
-    ):
+    values = output_values(result)
+    _write(values, format_summary(result), environ, build or BuildOutputs())
+
+
+def write_plan_outputs(
+    plan: "Plan | None",
+    error: ReleasetagError | None,
+    environ: Mapping[str, str],
+    metadata: "Sequence[BuildMetadata]" = (),
+) -> None:
+    """Write the outputs and the summary of a step that only plans.
+
+    The tags are those to push. What a publish alone knows is empty.
+
+    Args:
+        plan: None if it failed.
+
+    Raises:
+        UsageError: a file cannot be written.
+    """
+    values = output_values(PublishResult(plan, None, (), 0.0, error))
+    references = plan.references if plan else ()
+    names = [tag.name for tag in plan.tags if tag.action == "push"] if plan else ()
+    values |= {
+        "complete": "",
+        "tags": "\n".join(map(str, references)),
+        "tag-names": "\n".join(dict.fromkeys(names)),
+        "json": (format_plan(plan) if plan else format_object({}, error)).rstrip("\n"),
+    }
+    _write(values, format_plan_summary(plan, error), environ, BuildOutputs(metadata))
+
+
+def _write(
+    values: Mapping[str, object], summary: str, environ: Mapping[str, str], build: BuildOutputs
+) -> None:
+    variable = "RUNNER_TEMP"
+    try:
+        if environ.get("GITHUB_OUTPUT"):
+            bake_file = _write_bake_file(build.metadata, environ.get(variable))
+            variable = "GITHUB_OUTPUT"
+            _append(environ[variable], format_values({**values, **build_values(build, bake_file)}))
+        variable = "GITHUB_STEP_SUMMARY"
         if name := environ.get(variable):
-            try:
-                with Path(name).open("a", encoding="utf-8") as file:
-                    file.write(format_result(result))
-            except OSError as error:
-                raise UsageError(
-                    f"cannot write to the file that {variable} names: {error.strerror}",
-                    "check the step's environment",
-                ) from None
+            _append(name, summary)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to the file that {variable} names: {error.strerror}",
+            "check the step's environment",
+        ) from None
+
+
+def _append(name: str, text: str) -> None:
+    with Path(name).open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _write_bake_file(metadata: "Sequence[BuildMetadata]", directory: str | None) -> str:
+    """Write a file that docker/bake-action takes, which nobody else can read; return its path."""
+    if not metadata or not directory:
+        return ""
+    from releasetag.image.metadata import bake_definition
+
+    with tempfile.NamedTemporaryFile(
+        "w",
+        encoding="utf-8",
+        suffix=".json",
+        prefix="releasetag-bake-",
+        dir=directory,
+        delete=False,
+    ) as file:
+        json.dump(bake_definition(metadata), file, indent=2)
+    return file.name
+
+
+def build_values(build: BuildOutputs, bake_file: str) -> dict[str, str]:
+    """Return the outputs of the image by name."""
+    first = build.metadata[0] if build.metadata else None
+    labels = [f"{key}={value}" for key, value in first.labels.items()] if first else ()
+    return {
+        "digests": _lines(f"{name}={digest}" for name, digest in build.digests.items()),
+        "labels": _lines(labels),
+        "annotations": _lines(first.annotations if first else ()),
+        "bake-file": bake_file,
+    }
+
+
+def _lines(values: Iterable[str]) -> str:
+    """Return a value a line: what reads them has no other end."""
+    return "\n".join(" ".join(value.splitlines()) for value in values)
 
 
 def format_outputs(result: PublishResult) -> str:
-    """Format the step's outputs, in the form of GITHUB_OUTPUT.
+    """Format the outputs of a publish."""
+    return format_values(output_values(result))
+
+
+def output_values(result: PublishResult) -> dict[str, object]:
+    """Return the step's outputs by name.
 
     What is not known, as the publish failed before, is empty.
     """
     build = result.build
     version = result.plan.release.version if result.plan else None
-    values = {
+    return {
         "version": version or "",
         "major": version.major if version else "",
         "minor": version.minor if version else "",
@@ -60,9 +161,24 @@ def format_outputs(result: PublishResult) -> str:
         "tag-names": "\n".join(dict.fromkeys(each.tag for each in result.references)),
         "json": format_publish(result).rstrip("\n"),
     }
+
+
+def format_values(values: Mapping[str, object]) -> str:
+    """Format outputs in the form of GITHUB_OUTPUT."""
     # A delimiter that nobody can guess: no value can end early and add another output.
     end = f"end_{secrets.token_hex(16)}"
     return "".join(f"{name}<<{end}\n{value}\n{end}\n" for name, value in values.items())
+
+
+def format_plan_summary(plan: "Plan | None", error: ReleasetagError | None) -> str:
+    """Format the summary of a step that only plans: the error, or a table of tags."""
+    lines = _error(error) if error else []
+    if plan is not None:
+        lines += [f"### {_code(plan.release.git_tag)}: plan", ""]
+        lines += ["| tag | decision | why |", "|---|---|---|"]
+        lines += [f"| {_code(t.name)} | {t.action} | {_escape(t.reason)} |" for t in plan.tags]
+        lines += ["", *(f"- {_code(str(repository))}" for repository in plan.repositories), ""]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def format_summary(result: PublishResult) -> str:

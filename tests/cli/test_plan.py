@@ -7,6 +7,7 @@ import pytest
 
 from tests.conftest import Run
 from tests.support.git import GitRepository
+from tests.support.github import parse_outputs
 from tests.support.registry import free_port
 
 
@@ -141,3 +142,62 @@ def test_a_remote_that_does_not_answer_is_a_warning_on_standard_error(
     assert done.json["history"]["source"] == "local"
     assert done.stderr.startswith("warning: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_on_github_it_writes_outputs_and_a_summary(
+    app: GitRepository, run_here: Run, tmp_path: Path
+) -> None:
+    output, summary = tmp_path / "output", tmp_path / "summary"
+    page = {"GITHUB_OUTPUT": str(output), "GITHUB_STEP_SUMMARY": str(summary)}
+
+    done = run_here("plan", "-i", "acme/app", "--json", cwd=app.path, env=page)
+
+    assert done.returncode == 0, done
+    values = parse_outputs(output.read_text())
+    assert json.loads(values["json"]) == done.json
+    assert values["tags"].split() == done.json["references"] == ["acme/app:1.9.1", "acme/app:1.9"]
+    assert values["tag-names"].split() == ["1.9.1", "1.9"]
+    assert values["bake-file"] == ""  # where there is nowhere to put it
+    assert f"org.opencontainers.image.revision={app.head}" in values["labels"].splitlines()
+    assert summary.read_text() == (
+        "### `v1.9.1`: plan\n"
+        "\n"
+        "| tag | decision | why |\n"
+        "|---|---|---|\n"
+        "| `1.9.1` | push | names this version |\n"
+        "| `1.9` | push | highest stable release of 1.9 |\n"
+        "| `latest` | keep | stays at 2.0.1, which is higher |\n"
+        "\n"
+        "- `acme/app`\n"
+        "\n"
+    )
+
+
+def test_on_github_the_names_are_there_without_a_repository(
+    app: GitRepository, run_here: Run, tmp_path: Path
+) -> None:
+    output = tmp_path / "output"
+
+    done = run_here("plan", cwd=app.path, env={"GITHUB_OUTPUT": str(output)})
+
+    assert done.returncode == 0, done
+    values = parse_outputs(output.read_text())
+    assert values["tag-names"].split() == ["1.9.1", "1.9"]
+    assert (values["tags"], values["labels"]) == ("", "")
+
+
+def test_on_github_an_error_is_in_the_outputs_and_the_summary(
+    git_repository: GitRepository, run_here: Run, tmp_path: Path
+) -> None:
+    git_repository.commit()
+    output, summary = tmp_path / "output", tmp_path / "summary"
+    page = {"GITHUB_OUTPUT": str(output), "GITHUB_STEP_SUMMARY": str(summary)}
+
+    done = run_here("plan", "-i", "acme/app", "--json", cwd=git_repository.path, env=page)
+
+    assert done.returncode == 3, done
+    values = parse_outputs(output.read_text())
+    assert json.loads(values.pop("json")) == done.json
+    assert set(values.values()) == {""}
+    assert summary.read_text().startswith("**error:** no version tag at HEAD")
+    assert done.stderr.count("error: ") == 1

@@ -10,29 +10,10 @@ from releasetag.publish import Provenance
 from releasetag.report.github import format_outputs, format_summary, write_outputs
 from releasetag.report.json import format_publish
 from releasetag.report.record import PublishResult, Record
+from tests.support.github import parse_outputs
 from tests.support.records import BUILD, DIGEST, HOSTILE, IMAGE_ID, result
 
 MARKDOWN = "| <script>alert(1)</script> [x](http://evil) `code` **bold** @user #1 ![](y)"
-
-
-def parse_outputs(written: str) -> dict[str, str]:
-    """Read the file as GitHub's documentation describes it."""
-    values: dict[str, str] = {}
-    lines = iter(written.split("\n"))
-    for line in lines:
-        if not line:
-            continue
-        name, mark, end = line.partition("<<")
-        assert mark, f"not the start of a value: {line!r}"
-        value = []
-        for inner in lines:
-            if inner == end:
-                break
-            value.append(inner)
-        else:
-            raise AssertionError(f"{name} has no end")
-        values[name] = "\n".join(value)
-    return values
 
 
 def test_the_outputs() -> None:
