@@ -234,6 +234,34 @@ def test_a_tag_that_a_higher_version_keeps_is_a_notice(
     assert notice.startswith(f"::notice title=releasetag::{image}:latest is kept: names 2.0.0")
 
 
+def test_the_summary_and_the_table_say_what_each_tag_named_before(
+    run: Run, registry: RegistryServer, git_repository: GitRepository, tmp_path: Path
+) -> None:
+    image, summary = f"{registry.address}/acme/app", tmp_path / "summary"
+    for version in ("1.2.2", "1.2.3"):
+        git_repository.write({**scratch_files(), "version": version})
+        git_repository.commit()
+        git_repository.tag(f"v{version}")
+        summary.write_text("")
+        done = run(
+            *("publish", "--image", image),
+            cwd=git_repository.path,
+            env={"GITHUB_STEP_SUMMARY": str(summary)},
+        )
+        assert done.returncode == 0, done
+
+    rows = re.findall(
+        r"^\| `\S+:([^`:]+)` \| pushed \| `\S+` \| (.*) \|  \|$", summary.read_text(), re.M
+    )
+    moved = "1.2.2 → 1.2.3"
+    assert rows == [("1.2.3", "new: 1.2.3"), ("1.2", moved), ("latest", moved)]
+    assert done.stdout.splitlines()[1:] == [
+        f"  pushed  {image}:1.2.3",
+        f"  pushed  {image}:1.2     was 1.2.2",
+        f"  pushed  {image}:latest  was 1.2.2",
+    ]
+
+
 # Installing ---------------------------------------------------------------------------------------
 
 

@@ -36,4 +36,9 @@ def verify(
         with open_tools(os.environ, settings.insecure_registries) as tools:
             verified += verify_repositories(tools.registries, settings, history, deep=deep)
     print(choose_format(json=shared.json, quiet=shared.quiet).format_verify(verified), end="")
-    return 1 if any(repository.has_drift(strict=strict) for repository in verified) else 0
+    drifted = [each for each in verified if each.has_drift(strict=strict)]
+    for each in drifted:
+        wrong = [f"{tag.name} ({tag.status})" for tag in each.wrong]
+        shown = ", ".join(wrong) or "the newest release is not published"
+        messages.alert("releasetag: drift", f"{each.repository}: {shown}")
+    return 1 if drifted else 0

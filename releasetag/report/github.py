@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from releasetag.errors import ReleasetagError, UsageError
 from releasetag.report.json import format_object, format_plan, format_publish
-from releasetag.report.record import PublishResult
+from releasetag.report.record import PublishResult, Row, shorten
 from releasetag.text import printable
 
 if TYPE_CHECKING:
@@ -189,12 +189,34 @@ def format_summary(result: PublishResult) -> str:
         lines += [f"### {_code(plan.release.git_tag)}", ""]
         for each in result.variants or (result,):
             lines += _image(each.build)
-        lines += ["| tag | decision | digest | why |", "|---|---|---|---|"]
+        lines += ["| tag | decision | digest | version | why |", "|---|---|---|---|---|"]
         for row in result.rows:
-            cells = _code(row.name), row.decision, _code(row.digest), _escape(row.reason)
+            cells = (
+                _code(row.name),
+                row.decision,
+                _code(row.digest),
+                _escape(_change(row, plan)),
+                _escape(row.reason),
+            )
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     return "".join(f"{line}\n" for line in lines)
+
+
+def _change(row: Row, plan: "Plan") -> str:
+    """Return from which version to which a tag moved."""
+    previous, version = shorten(row.previous), plan.release.version
+    match row.decision:
+        case "pushed" if previous:
+            return f"{previous} → {version}"
+        # An exact tag that is replaced is put by an engine's push, which asks for nothing.
+        case "pushed" if not plan.settings.overwrite:
+            return f"new: {version}"
+        case "pushed" | "unchanged":
+            return f"{version}"
+        case "kept" | "keep" if previous:
+            return f"kept at {previous}"
+    return ""
 
 
 def _image(build: "Provenance | None") -> list[str]:

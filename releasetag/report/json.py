@@ -153,6 +153,8 @@ def _published(item: "TagResult") -> dict[str, str | None]:
         "digest": item.digest or None,
         "status": item.status,
     }
+    if item.previous:
+        shown["previous"] = item.previous
     if item.reason:
         shown["reason"] = item.reason
     if item.error:
