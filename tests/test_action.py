@@ -37,6 +37,7 @@ from tests.support.run import ROOT, TIMEOUT, clean_environ
 ACTION = (ROOT / "action.yml").read_text()
 TOKEN = "token-of-the-job"
 STEP_VARIABLES = (
+    "ALL",
     "ACTIONS_RUNTIME_TOKEN",
     "GITHUB_SERVER_URL",
     "LOGIN_DOCKER_CONFIG",
@@ -57,7 +58,7 @@ def names(section: str) -> list[str]:
 
 def test_every_input_is_a_setting_and_is_handed_over_as_that_one() -> None:
     own = {"registry", "username", "password", "working-directory", "from-image", "verify"}
-    own |= {"plan-only"}
+    own |= {"all", "plan-only"}
     settings = set(SETTINGS)
 
     handed_over = re.findall(
@@ -141,6 +142,12 @@ def test_what_was_published_is_verified_if_asked_for(given: dict[str, str], veri
 def test_a_step_that_only_plans_runs_nothing_else() -> None:
     given = {"PLAN_ONLY": "true", "VERIFY": "true", "FROM_IMAGE": ""}
     assert commands_of_publish(**given) == "-I -m releasetag plan\n"
+
+
+def test_all_components_are_published_or_planned_if_asked_for() -> None:
+    assert commands_of_publish(ALL="true") == "-I -m releasetag publish --all\n"
+    assert commands_of_publish(ALL="true", PLAN_ONLY="true") == "-I -m releasetag plan --all\n"
+    assert commands_of_publish(ALL="false") == "-I -m releasetag publish\n"
 
 
 def commands_of_publish(**given: str) -> str:
@@ -853,7 +860,7 @@ def test_whatever_an_input_holds_is_only_text(
     every_input = "\n".join(
         f"          {name}: ${{{{ steps.hostile.outputs.text }}}}"
         for name in names("inputs")
-        if name not in login | {"verify", "plan-only"}
+        if name not in login | {"all", "verify", "plan-only"}
     )
     steps = HOSTILE_INPUTS.replace("REGISTRY", registry.address).replace("INPUTS", every_input)
 
@@ -915,6 +922,46 @@ def test_a_step_that_only_plans_says_what_another_action_is_to_build(
     assert target["docker-metadata-action"]["tags"] == references
     assert target["docker-metadata-action"]["args"]["VERSION"] == "1.2.3"
     assert "| `latest` | keep |" in done.output
+
+
+ALL = """\
+      - uses: releasetag/releasetag@v1
+        id: all
+        with:
+          all: true
+          verify: true
+      - env:
+          OUTPUTS: ${{ toJSON(steps.all.outputs) }}
+        run: printenv OUTPUTS > "$RESULTS/all"
+"""
+
+
+def test_one_step_publishes_what_a_push_of_many_tags_has_released(
+    run_workflow: RunWorkflow, registry: RegistryServer, git_repository: GitRepository
+) -> None:
+    names = ("api", "web")
+    entries = [
+        f'[[components]]\nname = "{name}"\ntag-prefix = "{name}/v"\n'
+        f'images = ["{registry.address}/acme/{name}"]\nbuild.labels = {{ of = "{name}" }}\n'
+        for name in names
+    ]
+    git_repository.write({**scratch_files(), "releasetag.toml": "".join(entries)})
+    git_repository.commit()
+    for name in names:
+        git_repository.tag(f"{name}/v1.2.3")
+
+    done = run_workflow(git_repository, ALL)
+
+    assert done.returncode == 0, done.output
+    outputs = done.outputs("all")
+    tags = [f"{registry.address}/acme/{n}:{t}" for n in names for t in ("1.2.3", "1.2", "latest")]
+    assert outputs["tags"].splitlines() == tags
+    assert (outputs["complete"], outputs["digest"], outputs["bake-file"]) == ("true", "", "")
+    publishes = json.loads(outputs["json"])["publishes"]
+    for name, publish in zip(names, publishes, strict=True):
+        assert publish["digest"] == registry.digest(f"acme/{name}", "latest")
+        assert registry.labels(f"acme/{name}", "1.2.3")["of"] == name
+        assert f"### `{name}/v1.2.3`" in done.output
 
 
 CACHE = """\

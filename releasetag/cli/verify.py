@@ -18,6 +18,9 @@ def verify(
     deep: Annotated[
         bool, typer.Option("--deep", help="Look for every manifest and blob of every image.")
     ] = False,
+    all_components: Annotated[  # noqa: ARG001 (it says what is so without it)
+        bool, typer.Option("--all", help="Every component, as without this option.")
+    ] = False,
 ) -> int:
     """Compare what the registries serve with the git tags.
 

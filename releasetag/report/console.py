@@ -117,6 +117,10 @@ class Tables:
             *repositories,
         )
 
+    def format_plans(self, plans: "Iterable[Plan]") -> str:
+        """Format the plans of all components, one below the other."""
+        return "\n".join(map(self.format_plan, plans))
+
     def format_publish(self, result: "PublishResult") -> str:
         """Format what became of every tag, and why; in a dry run, what would."""
         if result.plan is None:

@@ -1,6 +1,6 @@
 """The formats of results on standard output. A format is a file, and a line here."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -14,6 +14,9 @@ class Format(Protocol):
 
     def format_plan(self, plan: "Plan") -> str:
         """Format a plan."""
+
+    def format_plans(self, plans: "Sequence[Plan]") -> str:
+        """Format the plans of all components."""
 
     def format_publish(self, result: "PublishResult") -> str:
         """Format a publish."""

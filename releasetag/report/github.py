@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from releasetag.errors import ReleasetagError, UsageError
-from releasetag.report.json import format_object, format_plan, format_publish
+from releasetag.report.json import format_publish, format_publishes
 from releasetag.report.record import PublishResult, Row, shorten
 from releasetag.text import printable
 
@@ -50,31 +50,58 @@ def write_outputs(
 
 
 def write_plan_outputs(
-    plan: "Plan | None",
-    error: ReleasetagError | None,
+    plans: "Sequence[Plan]",
+    text: str,
     environ: Mapping[str, str],
     metadata: "Sequence[BuildMetadata]" = (),
+    error: ReleasetagError | None = None,
 ) -> None:
     """Write the outputs and the summary of a step that only plans.
 
-    The tags are those to push. What a publish alone knows is empty.
+    The tags are those to push. What a publish alone knows is empty, and so is what the plans of
+    several components do not share.
 
     Args:
-        plan: None if it failed.
+        plans: none if it failed.
+        text: the JSON.
 
     Raises:
         UsageError: a file cannot be written.
     """
-    values = output_values(PublishResult(plan, None, (), 0.0, error))
-    references = plan.references if plan else ()
-    names = [tag.name for tag in plan.tags if tag.action == "push"] if plan else ()
-    values |= {
-        "complete": "",
+    only = plans[0] if len(plans) == 1 else None
+    values = output_values(PublishResult(only, None, (), 0.0, error))
+    values |= {"complete": "", **_references(plans), "json": text.rstrip("\n")}
+    summary = _error(error) if error else []
+    for plan in plans:
+        summary += _plan_summary(plan)
+    written = "".join(f"{line}\n" for line in summary)
+    _write(values, written, environ, BuildOutputs(metadata))
+
+
+def write_all_outputs(results: Sequence[PublishResult], environ: Mapping[str, str]) -> None:
+    """Write the outputs of a step that has published several components.
+
+    In place of those of each, of which the last stand: what they do not share is empty.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    references = [each for result in results for each in result.references]
+    values = dict.fromkeys(output_values(results[0]), "") | {
+        "complete": "true" if all(each.is_complete for each in results) else "false",
         "tags": "\n".join(map(str, references)),
-        "tag-names": "\n".join(dict.fromkeys(names)),
-        "json": (format_plan(plan) if plan else format_object({}, error)).rstrip("\n"),
+        "tag-names": "\n".join(dict.fromkeys(each.tag for each in references)),
+        "json": format_publishes(results).rstrip("\n"),
     }
-    _write(values, format_plan_summary(plan, error), environ, BuildOutputs(metadata))
+    _write(values, "", environ, BuildOutputs())
+
+
+def _references(plans: "Sequence[Plan]") -> dict[str, object]:
+    names = [tag.name for plan in plans for tag in plan.tags if tag.action == "push"]
+    return {
+        "tags": "\n".join(str(each) for plan in plans for each in plan.references),
+        "tag-names": "\n".join(dict.fromkeys(names)),
+    }
 
 
 def _write(
@@ -170,15 +197,12 @@ def format_values(values: Mapping[str, object]) -> str:
     return "".join(f"{name}<<{end}\n{value}\n{end}\n" for name, value in values.items())
 
 
-def format_plan_summary(plan: "Plan | None", error: ReleasetagError | None) -> str:
-    """Format the summary of a step that only plans: the error, or a table of tags."""
-    lines = _error(error) if error else []
-    if plan is not None:
-        lines += [f"### {_code(plan.release.git_tag)}: plan", ""]
-        lines += ["| tag | decision | why |", "|---|---|---|"]
-        lines += [f"| {_code(t.name)} | {t.action} | {_escape(t.reason)} |" for t in plan.tags]
-        lines += ["", *(f"- {_code(str(repository))}" for repository in plan.repositories), ""]
-    return "".join(f"{line}\n" for line in lines)
+def _plan_summary(plan: "Plan") -> list[str]:
+    """Format a plan in Markdown: a table of tags, and where they go."""
+    rows = [f"| {_code(t.name)} | {t.action} | {_escape(t.reason)} |" for t in plan.tags]
+    heading = f"### {_code(plan.release.git_tag)}: plan"
+    table = ["| tag | decision | why |", "|---|---|---|", *rows]
+    return [heading, "", *table, "", *(f"- {_code(str(r))}" for r in plan.repositories), ""]
 
 
 def format_summary(result: PublishResult) -> str:

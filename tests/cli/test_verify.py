@@ -195,3 +195,27 @@ def test_drift_is_an_error_on_the_page_of_a_run(
     strict = run(*verify, "--strict", cwd=app.path, env=github)
     message = f"{image}: the newest release is not published"
     assert strict.stderr == f"::error title=releasetag%3A drift::{message}\n"
+
+
+def test_all_components_are_verified_with_and_without_saying_so(
+    app: GitRepository, run: Run, registry: RegistryServer
+) -> None:
+    names = ("one", "two")
+    app.write(
+        {
+            "releasetag.toml": "".join(
+                f'[[components]]\nname = "{name}"\ntag-prefix = "{name}/v"\n'
+                f'images = ["{registry.address}/acme/{name}"]\n'
+                for name in names
+            )
+        }
+    )
+    for name in names:
+        app.tag(f"{name}/v1.0.0")
+
+    done = run("verify", "--all", "--json", cwd=app.path)
+
+    assert done.returncode == 0, done
+    verified = [each["repository"] for each in done.json["repositories"]]
+    assert verified == [f"{registry.address}/acme/{name}" for name in names]
+    assert run("verify", "--json", cwd=app.path).json == done.json
