@@ -24,20 +24,43 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urljoin
 from urllib.request import Request, urlopen
 
 PYPI = "https://pypi.org/simple"
-TIMEOUT = 20
-TLS = ssl.create_default_context()  # for all connections: to read the authorities takes its time
+TIMEOUT = 10
+WINDOWS = "sys_platform == 'win32'"
 
 Hashes = frozenset[str]
 
 
 class UnsuitableError(Exception):
     """Nothing was installed, and pip may still be able to."""
+
+
+FAILURES = (
+    UnsuitableError,
+    OSError,
+    HTTPException,
+    ValueError,
+    KeyError,
+    configparser.Error,
+    zipfile.BadZipFile,
+)
+
+
+class Index(NamedTuple):
+    """A package index.
+
+    Attributes:
+        tls: of all connections: to read the authorities takes longer than a request.
+    """
+
+    url: str
+    tls: ssl.SSLContext
 
 
 def main() -> int:
@@ -48,14 +71,14 @@ def main() -> int:
     """
     try:
         pins = read_lock(Path(sys.argv[1]).read_text("utf-8"))
-        index = find_index(os.environ)
+        index = open_index(pip_settings(os.environ))
         resolve_each_host_once()
         with ThreadPoolExecutor(8) as pool:
             wheels = list(pool.map(lambda pin: fetch(index, *pin), pins.items()))
         for wheel in wheels:
             wheel.extractall(site.getsitepackages()[0])
-    except (UnsuitableError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        print(f"left to pip: {error}")
+    except FAILURES as error:
+        print(f"left to pip: {type(error).__name__}: {error}")
         return 1
     return 0
 
@@ -64,20 +87,16 @@ def read_lock(text: str) -> dict[str, Hashes]:
     """Return the hashes of the files of each package, by name."""
     pins = {}
     for entry in re.split(r"^(?=\w)", text, flags=re.MULTILINE)[1:]:
-        name, marker = re.match(r"([\w.-]+)==\S+(?: ; (.*\S))? \\\n", entry).groups()  # type: ignore[union-attr]
-        if marker == "sys_platform == 'win32'":
-            continue
-        if marker is not None:
-            raise UnsuitableError(f"a marker that is not known here: {marker}")
-        pins[name] = frozenset(re.findall(r"--hash=sha256:([0-9a-f]{64})", entry))
+        pin = re.match(r"([\w.-]+)==\S+(?: ; (.*\S))? \\\n", entry)
+        if pin is None or pin[2] not in {None, WINDOWS}:
+            raise UnsuitableError(f"a line of the lock that is not known here: {entry[:80]!r}")
+        if pin[2] is None:
+            pins[pin[1]] = frozenset(re.findall(r"--hash=sha256:([0-9a-f]{64})", entry))
     return pins
 
 
-def find_index(environ: Mapping[str, str]) -> str:
-    """Return the index that pip would ask.
-
-    Others that are asked besides are not needed: the hashes say what is wanted.
-    """
+def pip_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what pip is set to, of what counts here."""
     settings: dict[str, str] = {}
     for file in config_files(environ):
         parser = configparser.RawConfigParser()
@@ -85,15 +104,23 @@ def find_index(environ: Mapping[str, str]) -> str:
         for section in ("global", "install"):
             if parser.has_section(section):
                 settings |= parser[section]
-    for name in ("index-url", "no-index"):
+    for name in ("cert", "index-url", "no-index", "proxy"):
         if value := environ.get(f"PIP_{name.replace('-', '_').upper()}"):
             settings[name] = value
+    return settings
+
+
+def open_index(settings: Mapping[str, str]) -> Index:
+    """Return the index that pip would ask.
+
+    Others that it would ask besides are not needed: the hashes say what is wanted.
+    """
+    url = settings.get("index-url", PYPI).rstrip("/")
     if settings.get("no-index", "false").lower() not in {"false", "no", "off", "0"}:
         raise UnsuitableError("pip is to ask no index")
-    index = settings.get("index-url", PYPI)
-    if "@" in index:
-        raise UnsuitableError("the index has a password")
-    return index.rstrip("/")
+    if "proxy" in settings or "@" in url:
+        raise UnsuitableError("the index needs a proxy of pip's, or a password")
+    return Index(url, ssl.create_default_context(cafile=settings.get("cert")))
 
 
 def config_files(environ: Mapping[str, str]) -> list[Path]:
@@ -110,12 +137,12 @@ def config_files(environ: Mapping[str, str]) -> list[Path]:
     ]
 
 
-def fetch(index: str, name: str, hashes: Hashes) -> zipfile.ZipFile:
+def fetch(index: Index, name: str, hashes: Hashes) -> zipfile.ZipFile:
     """Fetch the wheel of a package that is for this Python."""
-    page = f"{index}/{name}/"
-    files = json.loads(get(page, {"Accept": "application/vnd.pypi.simple.v1+json"}))["files"]
+    page = f"{index.url}/{name}/"
+    files = json.loads(get(index, page, "application/vnd.pypi.simple.v1+json"))["files"]
     url, digest = choose_wheel(name, files, hashes)
-    content = get(urljoin(page, url), {})
+    content = get(index, urljoin(page, url), "*/*")
     if hashlib.sha256(content).hexdigest() != digest:
         raise UnsuitableError(f"{url} is not what the lock names")
     wheel = zipfile.ZipFile(io.BytesIO(content))
@@ -135,12 +162,12 @@ def resolve_each_host_once() -> None:
     socket.getaddrinfo = resolve_once  # type: ignore[assignment]
 
 
-def get(url: str, headers: Mapping[str, str]) -> bytes:
-    """Return what a URL names."""
+def get(index: Index, url: str, accept: str) -> bytes:
+    """Return what a URL of an index names."""
     if not url.startswith(("https://", "http://")):
         raise UnsuitableError(f"not a web address: {url}")
-    request = Request(url, headers={**headers, "Accept-Encoding": "gzip"})  # noqa: S310 (see above)
-    with urlopen(request, timeout=TIMEOUT, context=TLS) as response:  # noqa: S310
+    request = Request(url, headers={"Accept": accept, "Accept-Encoding": "gzip"})  # noqa: S310 (see above)
+    with urlopen(request, timeout=TIMEOUT, context=index.tls) as response:  # noqa: S310
         content: bytes = response.read()
         is_zipped = response.headers.get("Content-Encoding") == "gzip"
         return gzip.decompress(content) if is_zipped else content

@@ -23,6 +23,8 @@ class BuildMetadata:
     Attributes:
         variant: whose image it is; empty if the component has none.
         annotations: as buildx has them: ``LEVEL:KEY=value``.
+        build_args: those whose value is given, and where the commit's time is known, that.
+        from_environment: build arguments that take their value from the environment.
     """
 
     variant: str
@@ -31,6 +33,7 @@ class BuildMetadata:
     annotations: tuple[str, ...]
     # People pass tokens as build arguments, though they should not.
     build_args: Mapping[str, str] = field(repr=False)
+    from_environment: tuple[str, ...] = ()
 
 
 def read_metadata(
@@ -51,8 +54,10 @@ def _read(tree: WorkTree, plan: Plan, environ: Mapping[str, str]) -> BuildMetada
 
     settings, commit_time = plan.settings, tree.commit_time(plan.release.revision)
     build_args = resolve_build_args(settings.build_args, commit_time or 0, plan.release, environ)
-    if commit_time is None:
-        del build_args["SOURCE_DATE_EPOCH"]
+    given = dict(build_args)
+    if commit_time is None and "SOURCE_DATE_EPOCH" not in settings.build_args:
+        given.pop("SOURCE_DATE_EPOCH")
+    from_environment = [name for name, value in settings.build_args.items() if value is None]
     try:
         context = open_build_context(settings)
     except UsageError:
@@ -79,22 +84,26 @@ def _read(tree: WorkTree, plan: Plan, environ: Mapping[str, str]) -> BuildMetada
             *(f"{level}:{key}={value}" for key, value in labels.items()),
             *(expand(each, plan.release, created) for each in settings.annotations),
         ),
-        build_args,
+        {name: value for name, value in given.items() if name not in from_environment},
+        tuple(name for name in from_environment if name in build_args),
     )
 
 
 def bake_definition(metadata: Sequence[BuildMetadata]) -> dict[str, Any]:
-    """Return a bake file, with a target for each image, to inherit from."""
-    return {
-        "target": {
-            f"{BAKE_TARGET}-{each.variant}" if number else BAKE_TARGET: escape(
-                {
-                    "tags": list(each.tags),
-                    "labels": dict(each.labels),
-                    "annotations": list(each.annotations),
-                    "args": dict(each.build_args),
-                }
-            )
-            for number, each in enumerate(metadata)
+    """Return a bake file, with a target for each image, to inherit from.
+
+    A value from the environment may be a secret: it is a variable, which bake reads itself.
+    """
+    targets: dict[str, Any] = {}
+    for each in metadata:
+        target = {
+            "tags": list(each.tags),
+            "labels": dict(each.labels),
+            "annotations": list(each.annotations),
+            "args": dict(each.build_args),
         }
-    }
+        escaped: dict[str, Any] = escape(target)
+        escaped["args"] |= {name: f"${{{name}}}" for name in each.from_environment}
+        targets[f"{BAKE_TARGET}-{each.variant}" if targets else BAKE_TARGET] = escaped
+    variables: dict[str, Any] = {name: {} for each in metadata for name in each.from_environment}
+    return {"variable": variables, "target": targets} if variables else {"target": targets}

@@ -46,8 +46,8 @@ def test_it_is_what_a_publish_builds_with(app: GitRepository) -> None:
 
     assert metadata.labels == inputs.labels
     assert metadata.labels["team"] == "1.2.3"
-    assert metadata.build_args == inputs.build_args
-    assert metadata.build_args["FROM_ENVIRONMENT"] == "value"
+    assert {**metadata.build_args, "FROM_ENVIRONMENT": "value"} == inputs.build_args
+    assert metadata.from_environment == ("FROM_ENVIRONMENT",)
     assert metadata.tags == ("acme/app:1.2.3", "acme/app:1.2", "acme/app:latest")
 
 
@@ -83,6 +83,15 @@ def test_no_dockerfile_is_needed(app: GitRepository) -> None:
 @pytest.mark.parametrize("options", [{"from_image": "acme/app:dev"}, {"images": []}])
 def test_there_is_none_where_nothing_is_built(options: dict[str, Any], app: GitRepository) -> None:
     assert read(app, **options) == ()
+
+
+def test_no_value_from_the_environment_is_in_a_bake_file(app: GitRepository) -> None:
+    definition = bake_definition(read(app, build_args=["A=${x}", "FROM_ENVIRONMENT", "MISSING"]))
+
+    assert definition["variable"] == {"FROM_ENVIRONMENT": {}}
+    args = definition["target"]["docker-metadata-action"]["args"]
+    assert args.pop("SOURCE_DATE_EPOCH").isdigit()
+    assert args == {"A": "$${x}", "FROM_ENVIRONMENT": "${FROM_ENVIRONMENT}"}
 
 
 def test_a_bake_file_has_a_target_for_each_variant(app: GitRepository) -> None:
