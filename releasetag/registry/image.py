@@ -36,6 +36,7 @@ class Descriptor:
         platform: ``linux/amd64``; empty if there is none.
         variant: of the platform: ``v7``; empty if there is none.
         annotations: of the descriptor, not of the content.
+        artifact_type: of what is attached to an image, untrusted; empty if it is not said.
     """
 
     media_type: str
@@ -43,6 +44,7 @@ class Descriptor:
     size: int
     platform: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
+    artifact_type: str = ""
     variant: str = ""
 
     @property
@@ -99,6 +101,12 @@ class Manifest:
         return self._descriptors("layers")
 
     @property
+    def subject(self) -> Descriptor | None:
+        """What it refers to: a signature's image. Raises BrokenImageError as ``children``."""
+        found = self._parsed.get("subject")
+        return None if found is None else self._descriptor(found)
+
+    @property
     def dependencies(self) -> tuple[Descriptor, ...]:
         """What its repository has to have: children, or configuration and layers.
 
@@ -135,8 +143,15 @@ class Manifest:
         named = (
             "/".join(platform.get(key, "") for key in ("os", "architecture")) if platform else ""
         )
-        annotations = strings(item.get("annotations"))
-        return Descriptor(media_type, digest, size, named, annotations, platform.get("variant", ""))
+        return Descriptor(
+            media_type,
+            digest,
+            size,
+            named,
+            strings(item.get("annotations")),
+            strings(item).get("artifactType", ""),
+            platform.get("variant", ""),
+        )
 
     def _malformed_error(self) -> BrokenImageError:
         return BrokenImageError(

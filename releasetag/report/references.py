@@ -5,7 +5,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from releasetag.explain import Explanation
+    from releasetag.findings import Finding
     from releasetag.plan import Plan
+    from releasetag.release_tree import ReleaseTree
     from releasetag.report.record import PromoteResult, PublishResult
     from releasetag.verify import VerifiedRepository
 
@@ -42,6 +45,29 @@ def format_verify(repositories: "Iterable[VerifiedRepository]") -> str:
 def format_promote(result: "PromoteResult") -> str:
     """Format the references that name the release now."""
     return _lines(result.published)
+
+
+def format_history(trees: "Iterable[ReleaseTree]") -> str:
+    """Format the git tags of the releases that are published, or to be."""
+    return _lines(
+        each.release.git_tag
+        for tree in trees
+        for each in tree.releases
+        if each.status not in {"unpublished", "ignored"}
+    )
+
+
+def format_explain(explanations: "Iterable[Explanation]") -> str:
+    """Format what the tags name, by digest."""
+    return _lines(each.reference.repository.at(each.digest) for each in explanations if each.digest)
+
+
+def format_doctor(findings: "Iterable[Finding]") -> str:
+    """Format the problems alone, in a table."""
+    from releasetag.report.console import Tables, open_console
+
+    problems = [each for each in findings if each.status == "problem"]
+    return Tables(open_console(stderr=False)).format_doctor(problems)
 
 
 def _lines(values: Iterable[object]) -> str:
