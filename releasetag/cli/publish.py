@@ -6,25 +6,38 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from releasetag.cli.github import read_build_outputs, with_digests
 from releasetag.cli.options import Shared
 from releasetag.cli.prepare import prepare
 from releasetag.config import Settings
-from releasetag.errors import InterruptError, ReleasetagError, UsageError
+from releasetag.errors import InterruptError, NoReleaseError, ReleasetagError, UsageError
 
 if TYPE_CHECKING:
-    from releasetag.image import Tools
+    from releasetag.git import WorkTree
+    from releasetag.image import ImagePlan, Tools
+    from releasetag.report.github import BuildOutputs
+    from releasetag.report.messages import Messages
     from releasetag.report.record import PublishResult
 
 
-def publish(shared: Shared) -> int:
+def publish(
+    shared: Shared,
+    *,
+    all_components: Annotated[
+        bool, typer.Option("--all", help="Publish the release at HEAD of every component.")
+    ] = False,
+) -> int:
     """Build once and publish under every tag, in every repository.
 
     Running it again finishes what was stopped, and builds nothing that is published.
     """
-    return Run(shared, _publish).run()
+    return _publish_all(shared) if all_components else Run(shared, _publish).run()
 
 
 def _publish(run: "Run") -> None:
@@ -33,8 +46,63 @@ def _publish(run: "Run") -> None:
 
     tree, configuration = prepare(run.shared, run.report.messages)
     plan = plan_release(tree, configuration, os.environ, run.report.warn)
-    with run.tools(plan.settings) as tools:
+    with run.tools(tree, plan) as tools:
         publish_release(tree, plan, tools, run.report)
+
+
+def _publish_all(shared: Shared) -> int:
+    """Publish one component after the other; one that fails does not keep the others back.
+
+    Returns:
+        The exit code of the first one that failed.
+    """
+    from releasetag.report.github import write_all_outputs
+    from releasetag.report.json import format_publishes
+    from releasetag.report.messages import Messages
+
+    messages = Messages(os.environ)
+    names = _git_tags_at_head(shared, messages)
+    code = 0
+    results: list[PublishResult] = []
+    for name in names:
+        settings = {**shared.settings, "git_tag": name}
+        run = Run(replace(shared, settings=settings), _publish, is_one_of_many=True)
+        own_code = run.run()
+        code = code or own_code
+        if run.result is not None:
+            results.append(run.result)
+        if own_code > 128:
+            break
+    text = format_publishes(results)
+    if shared.json:
+        print(text, end="")
+    try:
+        plan = results[0].plan if results else None
+        if plan is not None and (file := plan.settings.metadata_file):
+            _write_metadata_file(file, text)
+        if len(results) > 1:
+            write_all_outputs(results, os.environ)
+    except UsageError as error:
+        messages.error(error)
+        return code or error.exit_code
+    return code
+
+
+def _git_tags_at_head(shared: Shared, messages: "Messages") -> list[str]:
+    """Return the git tag of the release at HEAD of every component."""
+    from releasetag.plan import plan_all
+
+    tree, configuration = prepare(shared, messages)
+    plans = plan_all(tree, configuration, lambda _: None)  # each publish warns
+    head = tree.head()
+    names = [plan.release.git_tag for plan in plans if plan.release.revision == head]
+    if not names:
+        nearest = ", ".join(plan.release.git_tag for plan in plans)
+        raise NoReleaseError(
+            f"no component has a release at HEAD ({head[:7]})",
+            f"check out the commit of one: {nearest}",
+        )
+    return names
 
 
 class Run:
@@ -42,14 +110,22 @@ class Run:
 
     Args:
         do: publishes, and reports to `report`.
+        is_one_of_many: whether the caller prints the JSON, of all.
+
+    Attributes:
+        result: what it came to; None before it ended.
     """
 
-    def __init__(self, shared: Shared, do: "Callable[[Run], None]") -> None:
+    def __init__(
+        self, shared: Shared, do: "Callable[[Run], None]", *, is_one_of_many: bool = False
+    ) -> None:
         from releasetag.report.console import open_console
         from releasetag.report.progress import ConsoleReport
 
         self.shared = shared
         self._do = do
+        self._is_one_of_many = is_one_of_many
+        self.result: PublishResult | None = None
         self._started = time.monotonic()
         self._console = open_console(stderr=True)
         self.report = ConsoleReport(
@@ -61,6 +137,7 @@ class Run:
             tables=not shared.json,
         )
         self._settings: Settings | None = None
+        self._outputs: BuildOutputs | None = None
 
     def run(self) -> int:
         """Publish, and report the result.
@@ -81,18 +158,20 @@ class Run:
         return self._finish(None)
 
     @contextmanager
-    def tools(self, settings: Settings) -> "Iterator[Tools]":
-        """Open what publishing with these settings needs.
+    def tools(self, tree: "WorkTree", plan: "ImagePlan") -> "Iterator[Tools]":
+        """Open what publishing a plan needs.
 
         Raises:
             UsageError: the metadata file cannot be written.
         """
         from releasetag.image import open_tools
 
-        self._settings = settings
-        _check_metadata_file(settings.metadata_file)
-        with open_tools(os.environ, settings.insecure_registries) as tools:
+        self._settings = plan.settings
+        _check_metadata_file(plan.settings.metadata_file)
+        self._outputs = read_build_outputs(tree, plan, os.environ)
+        with open_tools(os.environ, plan.settings.insecure_registries) as tools:
             yield tools
+            self._outputs = with_digests(self._outputs, plan, self.report.record, tools)
 
     def _finish(self, error: ReleasetagError | None) -> int:
         """Write the files that are asked for, and print the JSON or the table, and the error.
@@ -109,9 +188,10 @@ class Run:
         except UsageError as unwritten:
             result = result.failed(unwritten)
         try:
-            write_outputs(result, os.environ)
+            write_outputs(result, os.environ, self._outputs)
         except UsageError as unwritten:
             result = result.failed(unwritten)
+        self.result = result
         self._print(result)
         if result.error is None:
             return 0
@@ -122,10 +202,7 @@ class Run:
         from releasetag.report.json import format_publish
 
         if self._settings is not None and (file := self._settings.metadata_file):
-            try:
-                file.write_text(format_publish(result), "utf-8")
-            except OSError as error:
-                raise _metadata_file_error(file, error) from None
+            _write_metadata_file(file, format_publish(result))
 
     def _print(self, result: "PublishResult") -> None:
         from releasetag.report.console import Tables, is_live
@@ -136,7 +213,7 @@ class Run:
             if is_live(self._console) and sys.stdout.isatty() and not (shared.json or shared.quiet):
                 print()  # below the steps
             text = choose_format(json=shared.json, quiet=shared.quiet).format_publish(result)
-            print(text, end="")
+            print("" if shared.json and self._is_one_of_many else text, end="")
         elif result.items:
             # What was done before the failure belongs to the error, even with --quiet.
             print(Tables(self._console).format_publish(result), end="", file=sys.stderr)
@@ -176,6 +253,13 @@ def _check_metadata_file(file: Path | None) -> None:
     except OSError as error:
         raise _metadata_file_error(file, error) from None
     raise _metadata_file_error(file, OSError(reason, os.strerror(reason)))
+
+
+def _write_metadata_file(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, "utf-8")
+    except OSError as error:
+        raise _metadata_file_error(file, error) from None
 
 
 def _metadata_file_error(file: Path, error: OSError) -> UsageError:

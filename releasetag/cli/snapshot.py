@@ -23,5 +23,5 @@ def _snapshot(run: Run) -> None:
 
     tree, configuration = prepare(run.shared, run.report.messages)
     plan = plan_snapshot(tree, configuration, os.environ, run.report.warn)
-    with run.tools(plan.settings) as tools:
+    with run.tools(tree, plan) as tools:
         publish_snapshot(tree, plan, tools, run.report)

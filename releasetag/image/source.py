@@ -51,6 +51,14 @@ class ImagePlan(Protocol):
         """Those to publish to."""
 
     @property
+    def references(self) -> tuple[Reference, ...]:
+        """Every reference to push."""
+
+    @property
+    def images(self) -> "Sequence[ImagePlan]":
+        """A plan for each image: of the variants, or this one."""
+
+    @property
     def settings(self) -> Settings:
         """Of the component that it belongs to."""
 

@@ -34,6 +34,7 @@ class Descriptor:
         media_type, digest: of the content.
         size: in bytes.
         platform: ``linux/amd64``; empty if there is none.
+        variant: of the platform: ``v7``; empty if there is none.
         annotations: of the descriptor, not of the content.
         artifact_type: of what is attached to an image, untrusted; empty if it is not said.
     """
@@ -44,6 +45,7 @@ class Descriptor:
     platform: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
     artifact_type: str = ""
+    variant: str = ""
 
     @property
     def is_manifest(self) -> bool:
@@ -148,6 +150,7 @@ class Manifest:
             named,
             strings(item.get("annotations")),
             strings(item).get("artifactType", ""),
+            platform.get("variant", ""),
         )
 
     def _malformed_error(self) -> BrokenImageError:

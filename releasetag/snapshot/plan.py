@@ -35,12 +35,14 @@ class SnapshotTag:
 
     Attributes:
         kind: ``floating``: names the newest of a branch or its like; ``commit``: names the commit.
+        held_by: None, as no version keeps it.
     """
 
     name: str
     kind: Literal["floating", "commit"]
     action: Action
     reason: str
+    held_by: None = None
 
 
 @dataclass(frozen=True)

@@ -320,11 +320,13 @@ def _move(run: SnapshotRun, manifest: Manifest) -> list[Reference]:
         digest = run.registries.digest(reference)
         if digest == manifest.digest:
             return TagResult(reference, digest, "unchanged")
-        moves, reason = order.decide(commit, _named_commit(run, reference, digest))
+        named = _named_commit(run, reference, digest)
+        previous = printable(named, 12)[:7] or digest or ""
+        moves, reason = order.decide(commit, named)
         if not moves:
-            return TagResult(reference, digest or "", "kept", reason)
+            return TagResult(reference, digest or "", "kept", reason, previous=previous)
         run.registries.put_manifest(reference, manifest)
-        return TagResult(reference, manifest.digest, "pushed", reason)
+        return TagResult(reference, manifest.digest, "pushed", reason, previous=previous)
 
     results = run.each_reported(move, references)
     return [result.reference for result in results if result.status == "pushed"]

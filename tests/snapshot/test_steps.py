@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -409,6 +410,10 @@ def test_a_step_has_the_outputs_of_a_publish(clone: Clone, tmp_path: Path) -> No
     text = output.read_text()
     assert "\nedge\n" in text
     assert f"{clone.image}:edge\n{clone.image}:sha-{clone.app.head[:7]}\n" in text
+    assert f"{REVISION}={clone.app.head}\n" in text
+    assert f"{VERSION}=edge\n" in text
+    assert f"={done.json['digest']}\n" in text  # of the platform
+    assert re.search(r"^complete<<end_\w+\ntrue$", text, re.M)
     assert summary.read_text().startswith(f"### `edge at {clone.app.head[:7]}`\n")
     assert set(done.json) == {
         *("schema", "version", "revision", "tags", "images", "references"),
