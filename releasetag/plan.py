@@ -157,11 +157,12 @@ def _refuse_shared_tags(plan: Plan, component: Settings) -> None:
         taken = {
             name: release
             for release in (plan.release, *plan.history)
-            for name in policy.exact_tags(release.version, release.revision, release.git_tag)
+            for name in (
+                *policy.exact_tags(release.version, release.revision, release.git_tag),
+                *policy.floating_tags(release.version, release.revision),
+            )
             if name in names
         }
-        floats = policy.floating_tags(plan.release.version, plan.release.revision)
-        taken |= {name: plan.release for name in floats if name in names}
         taken |= {
             name: plan.release
             for name, tag in names.items()
