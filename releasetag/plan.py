@@ -112,6 +112,44 @@ def plan_release(
     return plan
 
 
+def plan_all(
+    tree: WorkTree, configuration: Configuration, warn: Callable[[str], None]
+) -> tuple[Plan, ...]:
+    """Plan a release of every component: the one at HEAD, else its highest.
+
+    Whatever tag the CI system runs for: a push of many tags may have one run, or none, for each.
+
+    Args:
+        warn: called with each warning.
+
+    Raises:
+        NoReleaseError: no component has a release.
+        HistoryError, UsageError: as of `plan_release`.
+    """
+    default, head = configuration.default, tree.head()
+    if default.git_tag:
+        raise UsageError("--all is for every component, and --git-tag names one", "omit one")
+    git_tags = read_git_tags(tree, default.history, default.remote)
+    plans, warned = [], set[str]()
+    for settings in _all_settings(configuration):
+        of_component = _counting(git_tags.releases(settings.tag_prefix), configuration, settings)
+        here = [release for release in of_component if release.revision == head]
+        release = highest(here or of_component)
+        if release is not None:
+            plan = plan_for(release, settings, git_tags)
+            names = ", ".join(tag.name for tag in plan.floating)
+            require_known(git_tags, plan.history, names and f"whether {names} may move", warned.add)
+            plans.append(plan)
+    for text in sorted(warned):
+        warn(text)
+    if not plans:
+        raise NoReleaseError(
+            "no component has a release",
+            _advice(tree, configuration, git_tags, "tag the commit: git tag v0.1.0"),
+        )
+    return tuple(plans)
+
+
 def plan_for(release: Release, settings: Settings, git_tags: GitTags) -> Plan:
     """Plan a release whose settings are known, given the git tags.
 
