@@ -77,6 +77,10 @@ class Plan:
         """The tags that name the commit, to push where they are free."""
         return tuple(t for t in self.tags if t.action == "push" and t.kind == "commit")
 
+    def platform_tag(self, platform: str) -> str:
+        """Return the exact tag of a platform's image, ``1.2.3-linux-arm64``."""
+        return f"{self.exact[0].name}-{platform.replace('/', '-')}"
+
     @property
     def floating(self) -> tuple[PlannedTag, ...]:
         """Return the floating tags to push, narrowest scope first: ``1.2`` before ``latest``."""
@@ -201,11 +205,12 @@ def _refuse_shared_tags(plan: Plan, component: Settings) -> None:
         taken = {
             name: release
             for release in (plan.release, *plan.history)
-            for name in policy.exact_tags(release.version, release.revision, release.git_tag)
+            for name in (
+                *policy.exact_tags(release.version, release.revision, release.git_tag),
+                *policy.floating_tags(release.version, release.revision),
+            )
             if name in names
         }
-        floats = policy.floating_tags(plan.release.version, plan.release.revision)
-        taken |= {name: plan.release for name in floats if name in names}
         taken |= {
             name: plan.release
             for name, tag in names.items()

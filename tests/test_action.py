@@ -919,6 +919,8 @@ PLAN = """\
           platforms: linux/amd64,linux/arm64
           labels: team={version}
           build-args: VERSION={version}
+          username: alice
+          password: ${{ secrets.PASSWORD }}
           plan-only: true
       - env:
           OUTPUTS: ${{ toJSON(steps.meta.outputs) }}

@@ -1,10 +1,11 @@
 """What a step of GitHub Actions has as outputs of the image, besides what a publish reports."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from releasetag.errors import ReleasetagError
+from releasetag.errors import ReleasetagError, UsageError
 
 if TYPE_CHECKING:
     from releasetag.git import WorkTree
@@ -23,6 +24,21 @@ def read_build_outputs(
     from releasetag.report.github import BuildOutputs
 
     return BuildOutputs(read_metadata(tree, plan, environ))
+
+
+def write_failure(error: ReleasetagError, environ: Mapping[str, str]) -> None:
+    """Write the outputs and the summary of a step that failed before there was a plan."""
+    if is_step(environ):
+        from releasetag.report.github import write_plan_outputs
+        from releasetag.report.json import format_object
+
+        with suppress(UsageError):  # the first error is the one to show
+            write_plan_outputs((), format_object({}, error), environ, error=error)
+
+
+def is_step(environ: Mapping[str, str]) -> bool:
+    """Whether GitHub Actions reads what is written for it."""
+    return bool(environ.get("GITHUB_OUTPUT") or environ.get("GITHUB_STEP_SUMMARY"))
 
 
 def with_digests(

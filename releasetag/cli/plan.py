@@ -1,15 +1,14 @@
 """``releasetag plan``."""
 
 import os
-from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from releasetag.cli.github import read_build_outputs
+from releasetag.cli.github import is_step, read_build_outputs, write_failure
 from releasetag.cli.options import Shared
 from releasetag.cli.prepare import prepare
-from releasetag.errors import ReleasetagError, UsageError
+from releasetag.errors import ReleasetagError
 
 if TYPE_CHECKING:
     from releasetag.plan import Plan
@@ -35,12 +34,7 @@ def plan(
     try:
         plans = _plan(shared, messages, all_components=all_components)
     except ReleasetagError as error:
-        if _is_step():
-            from releasetag.report.github import write_plan_outputs
-            from releasetag.report.json import format_object
-
-            with suppress(UsageError):  # the first error is the one to show
-                write_plan_outputs((), format_object({}, error), os.environ, error=error)
+        write_failure(error, os.environ)
         raise
     chosen = choose_format(json=shared.json, quiet=shared.quiet)
     text = chosen.format_plans(plans) if all_components else chosen.format_plan(plans[0])
@@ -57,7 +51,7 @@ def _plan(shared: Shared, messages: "Messages", *, all_components: bool) -> "tup
         plans = plan_all(tree, configuration, messages.warning)
     else:
         plans = (plan_release(tree, configuration, os.environ, messages.warning),)
-    if _is_step():
+    if is_step(os.environ):
         from releasetag.report.github import write_plan_outputs
         from releasetag.report.json import format_plan, format_plans
 
@@ -65,7 +59,3 @@ def _plan(shared: Shared, messages: "Messages", *, all_components: bool) -> "tup
         outputs = read_build_outputs(tree, plans[0], os.environ) if len(plans) == 1 else None
         write_plan_outputs(plans, text, os.environ, outputs.metadata if outputs else ())
     return plans
-
-
-def _is_step() -> bool:
-    return bool(os.environ.get("GITHUB_OUTPUT") or os.environ.get("GITHUB_STEP_SUMMARY"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from releasetag.cli.github import read_build_outputs, with_digests
+from releasetag.cli.github import read_build_outputs, with_digests, write_failure
 from releasetag.cli.options import Shared
 from releasetag.cli.prepare import prepare
 from releasetag.config import Settings
@@ -61,7 +61,11 @@ def _publish_all(shared: Shared) -> int:
     from releasetag.report.messages import Messages
 
     messages = Messages(os.environ)
-    names = _git_tags_at_head(shared, messages)
+    try:
+        names = _git_tags_at_head(shared, messages)
+    except ReleasetagError as error:
+        write_failure(error, os.environ)
+        raise
     code = 0
     results: list[PublishResult] = []
     for name in names:

@@ -46,6 +46,9 @@ class ImagePlan(Protocol):
     def exact(self) -> Sequence[NamedTag]:
         """The tags that it is pushed under before any other."""
 
+    def platform_tag(self, platform: str) -> str:
+        """Return the tag of a platform's image."""
+
     @property
     def repositories(self) -> tuple[Repository, ...]:
         """Those to publish to."""

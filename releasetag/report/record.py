@@ -72,7 +72,9 @@ class PublishResult:
         return self.error is None and not self.missing
 
     def _of(self, plan: "Plan | SnapshotPlan") -> "PublishResult":
-        own = set(plan.references)
+        own, part = set(plan.references), plan.settings.part
+        if part:
+            own |= {each.tagged(plan.platform_tag(part)) for each in plan.repositories}
         items = tuple(item for item in self.items if item.reference in own)
         build = self.builds.get(plan.settings.variant)
         return replace(self, plan=plan, build=build, items=items)

@@ -285,6 +285,8 @@ def test_all_components_at_head_are_published_and_one_that_fails_keeps_none_back
     assert values["tags"].split() == web["references"]
 
     git_repository.git("commit", "--allow-empty", "--quiet", "--message", "later")
-    none = run("publish", "--all", cwd=git_repository.path)
+    output.write_text("")
+    none = run("publish", "--all", "--json", cwd=git_repository.path, env=env)
     assert none.returncode == 3, none
+    assert json.loads(parse_outputs(output.read_text())["json"]) == none.json
     assert "api/v1.2.3, web/v9.0.0" in none.stderr
