@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 from releasetag.config import Configuration, Settings
@@ -229,7 +230,13 @@ def read_order(
         HistoryError: the remote does not answer, and the clone does not know.
     """
     tip, merge, remote = _read_tip(tree, settings, line, warn)
-    return Order(line, tip, cache(partial(_load, tree, line, remote, tip)), merge)
+    known, lock = cache(partial(_load, tree, line, remote, tip)), Lock()
+
+    def load() -> Commits:
+        with lock:  # several threads, one for each repository, fetch once
+            return known()
+
+    return Order(line, tip, load, merge)
 
 
 def _read_tip(
