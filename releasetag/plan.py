@@ -115,7 +115,7 @@ def plan_for(release: Release, settings: Settings, git_tags: GitTags) -> Plan:
         UsageError: a template gives an impossible tag, two variants would have one tag, or there is
             no variant of a name that is picked.
     """
-    history = settings.policy.counted(git_tags.releases(settings.tag_prefix))
+    history = settings.policy.counted(git_tags.releases(settings.tag_prefix, settings.versions))
     plans = [
         Plan(
             release,
@@ -161,7 +161,7 @@ def _refuse_shared_tags(plan: Plan, component: Settings) -> None:
         taken |= {
             name: plan.release
             for name, tag in names.items()
-            if tag.kind == "floating" and policy.is_exact(name)
+            if tag.kind == "floating" and policy.is_reserved(name)
         }
         for name, release in taken.items():
             raise UsageError(
@@ -218,7 +218,7 @@ def _named_release(
             f"there is no git tag {shown} (from {where})",
             _advice(tree, configuration, git_tags, f"fetch it: git fetch origin tag {name}"),
         )
-    releases = git_tags.releases_at(commit, settings.tag_prefix)
+    releases = git_tags.releases_at(commit, settings.tag_prefix, settings.versions)
     for release in settings.policy.counted(releases):
         if release.git_tag == name:
             return release, settings
@@ -236,7 +236,9 @@ def _release_at_head(
         (release, settings)
         for settings in _all_settings(configuration)
         for release in _counting(
-            git_tags.releases_at(revision, settings.tag_prefix), configuration, settings
+            git_tags.releases_at(revision, settings.tag_prefix, settings.versions),
+            configuration,
+            settings,
         )
     ]
     if len({settings.tag_prefix for _, settings in here}) > 1:
@@ -274,7 +276,9 @@ def _advice(tree: WorkTree, configuration: Configuration, git_tags: GitTags, oth
     releases = [
         release
         for settings in _all_settings(configuration)
-        for release in _counting(git_tags.releases(settings.tag_prefix), configuration, settings)
+        for release in _counting(
+            git_tags.releases(settings.tag_prefix, settings.versions), configuration, settings
+        )
     ]
     commits = {r.revision: r for r in sorted(releases, key=lambda r: r.version)}
     nearest = tree.nearest(tree.head(), commits) if commits else None

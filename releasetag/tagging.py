@@ -124,12 +124,39 @@ def move(mover: Mover, reference: Reference) -> TagResult:
     digest = registries.digest(reference)
     if digest == manifest.digest:
         return TagResult(reference, digest, "unchanged")
+    if digest is not None:
+        require_floating(mover, reference, digest)
     if digest is not None and (holder := higher_holder(mover, reference, digest)):
         return TagResult(
             reference, digest, "kept", f"names {holder}, which is higher and published"
         )
     registries.put_manifest(reference, manifest)
     return TagResult(reference, manifest.digest, "pushed")
+
+
+def require_floating(mover: Mover, reference: Reference, digest: str) -> None:
+    """Check that a tag which is to move is not the exact tag of a version that git does not know.
+
+    Under SemVer no floating tag has a name that one could have; 1.2 may be a version elsewhere.
+
+    Args:
+        digest: what the tag names.
+
+    Raises:
+        ConflictError: it is.
+    """
+    policy = mover.policy
+    if not policy.may_be_exact(reference.tag):
+        return
+    image = inspect_image(mover.registries, reference.repository.at(digest))
+    if image is None or not image.revision or (version := image.version(policy.scheme)) is None:
+        return
+    if reference.tag in policy.exact_tags(version, image.revision):
+        raise ConflictError(
+            f"{reference} is the exact tag of version {version}, and is to be a floating tag of"
+            f" {mover.release.version}",
+            "exact tags never move: choose another name for the floating tag",
+        )
 
 
 def higher_holder(mover: Mover, reference: Reference, digest: str) -> Version | None:
@@ -148,7 +175,7 @@ def higher_holder(mover: Mover, reference: Reference, digest: str) -> Version | 
         problem = image.problem if image else "it is gone"
         mover.warn(f"{reference} names an image that cannot be used, and is replaced: {problem}")
         return None
-    seen, own = image.version, mover.release.version
+    seen, own = image.version(policy.scheme), mover.release.version
     if (
         seen is not None
         and seen > own

@@ -176,7 +176,7 @@ class Agreement(RuleBasedStateMachine):
     @rule()
     def verify(self) -> None:
         settings = self.world.settings
-        history = settings.policy.counted(self.world.git_tags.releases(None))
+        history = settings.policy.counted(self.world.git_tags.releases(None, "semver"))
         with Registries(lambda _: None, {}, transport=Direct(self.world)) as registries:
             verified = verify_repositories(registries, settings, history)
         for each in verified:
@@ -242,7 +242,7 @@ class Agreement(RuleBasedStateMachine):
 
     def run_promote(self, version: str, *, allow_downgrade: bool) -> None:
         settings = self.world.settings
-        releases = self.world.git_tags.releases(None)
+        releases = self.world.git_tags.releases(None, "semver")
         (release,) = [each for each in releases if str(each.version) == version]
         with Registries(lambda _: None, {}, transport=Direct(self.world)) as registries:
             plan = plan_promotion(
@@ -263,7 +263,7 @@ class Agreement(RuleBasedStateMachine):
             )
 
     def _counted(self) -> tuple[Release, ...]:
-        return self.world.settings.policy.counted(self.world.git_tags.releases(None))
+        return self.world.settings.policy.counted(self.world.git_tags.releases(None, "semver"))
 
 
 TestAgreement = Agreement.TestCase

@@ -5,7 +5,7 @@ import pytest
 from releasetag.errors import UsageError
 from releasetag.policy import TagPolicy
 from releasetag.template import parse_template
-from releasetag.version import Version, parse_version
+from releasetag.version import Release, Version, parse_version
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -14,6 +14,10 @@ def version(text: str) -> Version:
     found = parse_version(text)
     assert found is not None
     return found
+
+
+def release(text: str) -> Release:
+    return Release(f"v{text}", version(text), REVISION)
 
 
 def policy(*templates: str, ignored: tuple[str, ...] = ()) -> TagPolicy:
@@ -86,9 +90,9 @@ def test_of_two_templates_for_one_tag_the_first_is_named() -> None:
 
 
 def test_a_floating_tag_that_could_be_exact_is_refused_where_it_is_planned() -> None:
-    policy("{version}", "{major}.{minor}", "latest").check(version("1.2.3"), REVISION)
+    policy("{version}", "{major}.{minor}", "latest").check([release("1.2.3")], [])
     with pytest.raises(UsageError) as error:
-        policy("{version}", "{major}.{minor}.0").check(version("1.2.3"), REVISION)
+        policy("{version}", "{major}.{minor}.0").check([release("1.2.3")], [])
 
     assert str(error.value) == (
         "the floating tag '1.2.0' from template '{major}.{minor}.0' could be the exact tag of a"
@@ -101,7 +105,7 @@ def test_a_floating_tag_that_could_be_exact_is_refused_where_it_is_planned() -> 
     ("name", "expected"), [("1.2.3", True), ("v1.2.3", False), ("latest", False), ("1.2", False)]
 )
 def test_a_name_is_exact_if_an_exact_template_could_give_it(name: str, expected: bool) -> None:
-    assert policy("{version}", "latest", "{major}.{minor}").is_exact(name) is expected
+    assert policy("{version}", "latest", "{major}.{minor}").may_be_exact(name) is expected
 
 
 def test_yanked_versions_do_not_count() -> None:

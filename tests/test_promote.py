@@ -30,11 +30,11 @@ def world() -> World:
 
 
 def counted(world: World) -> tuple[Release, ...]:
-    return world.settings.policy.counted(world.git_tags.releases(None))
+    return world.settings.policy.counted(world.git_tags.releases(None, "semver"))
 
 
 def release_of(world: World, version: str) -> Release:
-    (release,) = [r for r in world.git_tags.releases(None) if str(r.version) == version]
+    (release,) = [r for r in world.git_tags.releases(None, "semver") if str(r.version) == version]
     return release
 
 

@@ -69,14 +69,16 @@ def test_an_image_says_its_version_and_revision(
     digest = registry.tags["latest"] = registry.put_image("", "1.2.3", labels, annotations)
 
     config = registry.config(digest)
-    assert inspect(registry) == PublishedImage(
+    found = inspect(registry)
+    assert found == PublishedImage(
         digest,
-        (version and parse_version(version)) or None,
+        {**labels, **annotations}.get(VERSION, ""),
         revision,
-        text,
         frozenset({digest, config}),
         config,
     )
+    assert found.version("semver") == (parse_version(version) if version else None)
+    assert found.version_text == text
 
 
 @pytest.mark.parametrize("gone", [False, True])
@@ -93,9 +95,8 @@ def test_an_index_says_what_its_first_whole_image_says(registry: FakeRegistry, g
 
     assert inspect(registry) == PublishedImage(
         index,
-        parse_version("1.2.3"),
-        A,
         "1.2.3",
+        A,
         frozenset({index, amd64, arm64, config}),
         config,
         missing=missing,

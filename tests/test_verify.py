@@ -40,7 +40,7 @@ def verify(
     world: World, requests: list[str] | None = None, **deep: bool
 ) -> tuple[VerifiedRepository, ...]:
     """Verify a world; what is asked is added to the requests."""
-    history = world.settings.policy.counted(world.git_tags.releases(None))
+    history = world.settings.policy.counted(world.git_tags.releases(None, "semver"))
     network = Direct(world, [] if requests is None else requests)
     with open_registries(network) as registries:
         return verify_repositories(registries, world.settings, history, **deep)

@@ -17,6 +17,9 @@ from releasetag.errors import UsageError
 from releasetag.template import with_suffix
 from releasetag.text import printable
 
+_OF_GATES = "VERSION"
+"""What a gate has in RELEASETAG_VERSION; a releasetag that it runs has no such setting."""
+
 _IF_EMPTY = "give it a value, or leave the option out; a variable may be unset"
 
 
@@ -91,7 +94,11 @@ def _shown(text: str, limit: int = 2000) -> str:
 
 
 def _settings(layers: Sequence[Layer], base: Path) -> Settings:
-    return replace(Settings(base=base), **_merge(layers))
+    values = _merge(layers)
+    for name in values:
+        if SETTINGS[name].parse_versions:
+            values[name] = values[name](values.get("versions", Settings.versions))
+    return replace(Settings(base=base), **values)
 
 
 def _merge(layers: Iterable[Layer]) -> Layer:
@@ -158,7 +165,7 @@ def _refuse_near_misses(environ: Mapping[str, str]) -> None:
     variables |= {s.name.upper(): s.variable for s in SETTINGS.values()}
     for variable, value in environ.items():
         name = variable.removeprefix(VARIABLE_PREFIX)
-        if name == variable or variable in variables.values() or not value.strip():
+        if name in {variable, _OF_GATES} or variable in variables.values() or not value.strip():
             continue
         import difflib
 

@@ -11,7 +11,7 @@ from releasetag.history import HistoryMode
 from releasetag.policy import TagPolicy
 from releasetag.reference import Repository
 from releasetag.template import DEFAULT_TEMPLATES, Template, parse_template
-from releasetag.version import Version, parse_version, version_of
+from releasetag.version import Scheme, Version, parse_version, version_of
 
 CACHES = ("gha", "registry", "off")
 BUILDERS = ("auto", "buildkit", "classic", "buildx")  # or buildx:NAME
@@ -36,6 +36,7 @@ class Settings(BuildSettings):
     tags: tuple[Template, ...] = tuple(map(parse_template, DEFAULT_TEMPLATES))
     git_tag: str | None = None
     tag_prefix: str | None = None
+    versions: Scheme = "semver"
     history: HistoryMode = "auto"
     remote: str = "origin"
     ignore: tuple[Version, ...] = ()
@@ -72,7 +73,11 @@ class Settings(BuildSettings):
     @property
     def policy(self) -> TagPolicy:
         """The tag templates, and the versions that were yanked."""
-        return TagPolicy(self.tags, frozenset(self.ignore), self.tag_prefix)
+        return TagPolicy(self.tags, frozenset(self.ignore), self.tag_prefix, self.versions)
+
+    def version_of(self, git_tag: str) -> Version | None:
+        """Return the version that a git tag names; None if it is no release of the component."""
+        return version_of(git_tag, self.tag_prefix, self.versions)
 
     def each_variant(self) -> "tuple[Settings, ...]":
         """Return the settings of each variant to publish; these alone where there are none.
@@ -116,11 +121,11 @@ class Configuration:
         for settings in sorted(
             self.components, key=lambda s: len(s.tag_prefix or ""), reverse=True
         ):
-            if version_of(git_tag, settings.tag_prefix) is not None:
+            if settings.version_of(git_tag) is not None:
                 return settings
         # Beside components, settings that name no image are only what the components share.
         counts = bool(self.default.images) or not self.components
-        if counts and version_of(git_tag, self.default.tag_prefix) is not None:
+        if counts and self.default.version_of(git_tag) is not None:
             return self.default
         return None
 
@@ -144,19 +149,20 @@ class Configuration:
         Raises:
             UsageError: it means none, or one in several components.
         """
-        found = self.publishable()
-        if (named := self.of(text)) is not None and named in found:
-            version = version_of(text, named.tag_prefix)
-            found = (named,)
+        known = self.publishable()
+        named = self.of(text)
+        if named is not None and named in known:
+            found = [(named, named.version_of(text))]
         else:
-            version = parse_version(text)
-        if version is None:
+            found = [(each, parse_version(text, each.versions)) for each in known]
+        meant = [(each, version) for each, version in found if version is not None]
+        if not meant:
             raise UsageError(
                 f"{text!r} is not a version", "name one as in 1.2.3, or a release's git tag"
             )
-        if len(found) > 1:
-            prefixes = ", ".join(f"{each.tag_prefix or ''}{version}" for each in found)
+        if len(meant) > 1:
+            names = ", ".join(f"{each.tag_prefix or ''}{version}" for each, version in meant)
             raise UsageError(
-                f"{version} may be a release of several components", f"name one of {prefixes}"
+                f"{text} may be a release of several components", f"name one of {names}"
             )
-        return found[0], version
+        return meant[0]

@@ -139,7 +139,7 @@ def _refuse_tag_of_release(spec: str, plan: Plan) -> None:
         return  # of another type, or buildx's to refuse
     is_tag = reference.tag in {tag.name for tag in plan.tags} or any(
         # {channel} and its like may be any word: the plan alone says what it is.
-        template.may_render(reference.tag)
+        template.may_render(reference.tag, plan.settings.versions, plan.settings.tag_prefix)
         for template in plan.settings.tags
         if not template.fields & OPTIONAL_FIELDS
     )

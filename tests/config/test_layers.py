@@ -56,6 +56,7 @@ CASES = [
     Case("git_tag", "", "v1.2.3", "v1.2.3", "v1.2.3", None),
     Case("tag_prefix", 'tag-prefix = "api/v"', "api/v", "api/v", "api/v", None),
     Case("history", 'history = "local"', "local", "local", "local", "auto"),
+    Case("versions", 'versions = "loose"', "loose", "loose", "loose", "semver"),
     Case("remote", 'remote = "upstream"', "upstream", "upstream", "upstream", "origin"),
     Case("ignore", 'ignore = ["2.0.0", "v2.0.1"]', "2.0.0, v2.0.1", ["2.0.0", "v2.0.1"],
          ["2.0.0", "2.0.1"], []),

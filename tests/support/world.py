@@ -215,7 +215,7 @@ class World:
         Args:
             settings: that differ from the world's.
         """
-        (release,) = (r for r in self.git_tags.releases(None) if r.git_tag == git_tag)
+        (release,) = (r for r in self.git_tags.releases(None, "semver") if r.git_tag == git_tag)
         own = self.settings
         variants = tuple(replace(each, **settings) for each in own.by_variant)
         return plan_for(release, replace(own, by_variant=variants, **settings), self.git_tags)
