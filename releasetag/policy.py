@@ -1,6 +1,6 @@
 """TagPolicy: which tags a version has, and which versions count. Pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -60,7 +60,9 @@ class TagPolicy:
 
         What is impossible as a tag is left out, and what could be an exact tag; see `check`.
         """
-        own = () if self.scheme == "semver" else self.exact_tags(version, revision)
+        own: Collection[str] = ()
+        if self.scheme != "semver":
+            own = self.exact_tags(version, revision, self.git_tags(version)[0])
         names: dict[str, Template] = {}
         skipped: set[str] = set()
         for name, template in self.render_floating(version, revision):
