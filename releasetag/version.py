@@ -89,8 +89,9 @@ class Version:
 
     @property
     def is_its_numbers(self) -> bool:
-        """Whether the first three numbers name it, but for build metadata."""
-        return self.text.partition("+")[0] == f"{self.major}.{self.minor}.{self.patch}"
+        """Whether the first three numbers name it, but for SemVer's build metadata."""
+        text = self.text.partition("+")[0] if self.scheme == "semver" else self.text
+        return text == f"{self.major}.{self.minor}.{self.patch}"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What an image says of itself, and what it proves. The registry is a fake in memory."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -14,7 +15,7 @@ from releasetag.published import (
 )
 from releasetag.reference import Repository
 from releasetag.template import parse_template
-from releasetag.version import Release, parse_version
+from releasetag.version import Release, Scheme, parse_version
 from tests.support.promises import REVISION, VERSION
 from tests.support.world import HOSTS, PATH, Direct, FakeRegistry, World, open_registries
 
@@ -190,3 +191,44 @@ def test_an_exact_tag_is_of_the_release_as_git_has_it(registry: FakeRegistry) ->
         with open_registries(Direct(World({ONE: registry}))) as registries:
             found = release_by_digest(registries, APP, digest, [release("1.2.3")], policy)
         assert (found is not None) is (tag == exact)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "label", "version"),
+    [
+        ("pep440", "v1.2-rc1", "1.2rc1"),
+        ("pep440", "1!2", "1!2"),
+        ("loose", "2024.01", "2024.01"),
+        ("loose", "v1.2-3", "1.2-3"),
+        ("loose", "1.2.3-rc.1", None),
+        ("semver", "1.2", None),
+    ],
+)
+def test_the_version_of_an_image_is_read_by_the_scheme(
+    scheme: Scheme, label: str, version: str | None
+) -> None:
+    image = PublishedImage("sha256:1", label, A)
+
+    assert image.version(scheme) == (parse_version(version, scheme) if version else None)
+    if version and (parsed := parse_version(version, scheme)):
+        assert image.is_of(Release("", parsed, A))
+        assert not image.is_of(Release("", parsed, B))
+
+
+def test_an_image_is_of_a_release_that_is_spelled_in_another_way() -> None:
+    parsed = parse_version("1.2.0", "pep440")
+    assert parsed is not None
+
+    assert PublishedImage("sha256:1", "1.2", A).is_of(Release("v1.2.0", parsed, A))
+
+
+def test_a_proof_is_read_by_the_scheme(registry: FakeRegistry) -> None:
+    digest = registry.put_image("", "1.2", {VERSION: "1.2", REVISION: A})
+    registry.tags |= {"1.2": digest, "latest": digest}
+    image = inspect(registry)
+    assert image is not None
+
+    with open_registries(Direct(World({ONE: registry}))) as registries:
+        assert proven_version(registries, APP, image, POLICY, []) is None
+        found = proven_version(registries, APP, image, replace(POLICY, scheme="loose"), [])
+        assert str(found) == "1.2"
