@@ -273,14 +273,18 @@ def _counting(
 
 def _advice(tree: WorkTree, configuration: Configuration, git_tags: GitTags, otherwise: str) -> str:
     """Return what to do where there is no release: names the nearest one, if there is any."""
-    releases = [
-        release
+    # Of several at one commit the highest, component by component: their versions may be of
+    # schemes that cannot be compared.
+    commits = {
+        release.revision: release
         for settings in _all_settings(configuration)
-        for release in _counting(
-            git_tags.releases(settings.tag_prefix, settings.versions), configuration, settings
+        for release in sorted(
+            _counting(
+                git_tags.releases(settings.tag_prefix, settings.versions), configuration, settings
+            ),
+            key=lambda release: release.version,
         )
-    ]
-    commits = {r.revision: r for r in sorted(releases, key=lambda r: r.version)}
+    }
     nearest = tree.nearest(tree.head(), commits) if commits else None
     if nearest is None:
         return otherwise

@@ -330,7 +330,7 @@ class Race:
             for version in (self.shape.before, *self.shape.versions):
                 assert self.start(version).finish().error is None
         policy = self.world.settings.policy
-        holders = floating_holders(policy, self.world.git_tags.releases(None, world.scheme))
+        holders = floating_holders(policy, self.world.git_tags.releases(None, self.world.scheme))
         expected = {name: str(release.version) for name, release in holders.items()}
         for (host, tag), version in self.named().items():
             assert version == expected[tag], f"{host} {tag} ends at {version}: {self.told()}"

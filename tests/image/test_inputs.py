@@ -138,3 +138,24 @@ def test_a_cache_does_not_replace_an_image(app: GitRepository, spec: str) -> Non
 def test_another_cache_is_handed_on(app: GitRepository, spec: str) -> None:
     tags = ["{version}", "{major}.{minor}", "latest", "{channel}"]
     assert resolve(app, cache_to=[spec], tags=tags).settings.cache_to == (spec,)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "spec", "is_refused"),
+    [
+        ("loose", "acme/app:7", True),
+        ("loose", "acme/app:9.8.7-6", True),
+        ("pep440", "acme/app:9.8rc1", True),
+        ("loose", "acme/app:buildcache-linux-arm-v7", False),
+        ("pep440", "acme/app:buildcache-7", False),
+    ],
+)
+def test_a_cache_does_not_replace_an_image_of_any_scheme(
+    app: GitRepository, scheme: str, spec: str, is_refused: bool
+) -> None:
+    tags = ["{version}", "{git_tag}", "latest"]
+    if is_refused:
+        with pytest.raises(UsageError, match="has a tag that a release may have"):
+            resolve(app, cache_to=[spec], tags=tags, versions=scheme)
+    else:
+        resolve(app, cache_to=[spec], tags=tags, versions=scheme)
