@@ -3,14 +3,16 @@
 By manifest: no build, no pull, no blob moves, all platforms are kept.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from releasetag.config import Settings
 from releasetag.errors import ConflictError, NoReleaseError, UsageError
+from releasetag.image import EngineReport
 from releasetag.parallel import map_parallel
 from releasetag.policy import TagPolicy
 from releasetag.publish.converge import not_staying_error, settle, warn_or_raise_unsure
+from releasetag.publish.gates import gate_environ, run_gate
 from releasetag.published import inspect_image, proven_version
 from releasetag.reference import Reference, Repository
 from releasetag.registry import Manifest, Registries
@@ -169,6 +171,34 @@ def plan_promotion(
             "to roll back, say so with --allow-downgrade",
         )
     return PromotionPlan(release, settings, policy, manifest, tuple(history), moves)
+
+
+def run_gates(
+    plans: Sequence[PromotionPlan],
+    gates: Sequence[Sequence[str]],
+    environ: Mapping[str, str],
+    report: EngineReport,
+) -> None:
+    """Run every gate once, unless all tags name the images already.
+
+    Args:
+        plans: of every variant.
+        gates: the words of each, from `releasetag.publish.gates.parse_gate`.
+        environ: of this program.
+        report: receives a step for each.
+
+    Raises:
+        GateError: one refused, or cannot be run.
+    """
+    if all(each.digest == plan.manifest.digest for plan in plans for each in plan.moves):
+        return
+    references = [
+        repository.at(plan.manifest.digest) for plan in plans for repository in plan.settings.images
+    ]
+    of_gate = gate_environ(environ, plans[0].release.version, references)
+    for words in gates:
+        report.step(f"Running the gate {words[0]}", prints=True)
+        run_gate(words, of_gate)
 
 
 def promote_release(

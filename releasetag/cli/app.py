@@ -20,6 +20,7 @@ _COMMANDS = {
     "publish": "publish",
     "verify": "verify",
     "promote": "promote",
+    "doctor": "doctor",
     "login": "login",
     "logout": "login",
     "init": "init",

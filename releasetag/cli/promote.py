@@ -1,6 +1,7 @@
 """``releasetag promote``."""
 
 import os
+import time
 from typing import Annotated
 
 import typer
@@ -42,14 +43,19 @@ def promote(
     from releasetag.errors import InterruptError, ReleasetagError
     from releasetag.image import open_tools
     from releasetag.plan import release_of
-    from releasetag.promote import plan_promotions, promote_release
+    from releasetag.promote import plan_promotions, promote_release, run_gates
+    from releasetag.publish.gates import parse_gate
     from releasetag.reference import Reference
+    from releasetag.report.console import open_console
     from releasetag.report.formats import choose_format
-    from releasetag.report.messages import Messages
+    from releasetag.report.progress import ConsoleReport
     from releasetag.report.record import PromoteResult
     from releasetag.tagging import TagResult
 
-    messages = Messages(os.environ)
+    progress = ConsoleReport(
+        open_console(stderr=True), os.environ, time.monotonic, quiet=shared.quiet
+    )
+    messages = progress.messages
     tree, configuration = prepare(shared, messages)
     settings, wanted = configuration.component_of(version)
     done: dict[Reference, TagResult] = {}
@@ -58,6 +64,7 @@ def promote(
     def report(result: TagResult) -> None:
         done[result.reference] = result
 
+    gates = [parse_gate(gate, os.environ) for gate in settings.gates]
     history = history_of(tree, settings, messages.warning)
     release = release_of(wanted, history)
     with open_tools(os.environ, settings.insecure_registries) as tools:
@@ -71,6 +78,9 @@ def promote(
             allow_downgrade=allow_downgrade,
         )
         try:
+            if not settings.dry_run:
+                run_gates(plans, gates, os.environ, progress)
+                progress.end()
             for plan in () if settings.dry_run else plans:
                 promote_release(
                     tools.registries,
@@ -81,8 +91,10 @@ def promote(
                     allow_downgrade=allow_downgrade,
                 )
         except ReleasetagError as error:
+            progress.end()
             failure = error
         except Stopped as stop:
+            progress.end()
             what = "what was moved is listed above" if done else "nothing was moved"
             hint = "run again: it goes on where this stopped"
             failure = InterruptError(f"interrupted: {what}", hint, stop.signal_number)

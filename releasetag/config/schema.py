@@ -41,7 +41,7 @@ VARIABLE_PREFIX = "RELEASETAG_"
 # Headings in help.
 SOURCE, BUILDING, PUBLISHING, OPTIONS = "What to publish", "Building", "Publishing", "Options"
 
-_ALL = ("plan", "publish", "verify", "promote")
+_ALL = ("plan", "publish", "verify", "promote", "doctor")
 
 
 @dataclass(frozen=True)
@@ -268,6 +268,7 @@ _ROWS = (
     Setting("labels", "map", "--label", "K=V", panel=BUILDING, key="build.labels",
             help="A label for the image."),
     Setting("platforms", "list", "--platform", "P[,P…]", panel=BUILDING, key="build.platforms",
+            commands=("publish", "doctor"),
             parse=_platforms,
             help="Platforms to build for, such as linux/arm64."),
     Setting("secrets", "lines", "--secret", "id=ID,src=FILE|env=VAR", panel=BUILDING,
@@ -317,6 +318,7 @@ _ROWS = (
     Setting("allow", "list", "--allow", "ENTITLEMENT", panel=BUILDING, key="build.allow",
             help="What the build may do besides, such as network.host, as buildx has it."),
     Setting("builder", "text", "--builder", "BUILDER", panel=BUILDING, key="build.builder",
+            commands=("publish", "doctor"),
             parse=_builder,
             help="auto, buildkit, classic or buildx[:NAME]. Default: auto."),
 
@@ -336,13 +338,14 @@ _ROWS = (
     Setting("metadata_file", "path", "--metadata-file", "FILE", panel=PUBLISHING,
             help="Write what --json prints to a file."),
     Setting("gates", "lines", "--gate", "COMMAND", panel=PUBLISHING, key="gates",
+            commands=("publish", "promote"),
             help="Run before floating tags move; failing stops them. Repeatable."),
 
     Setting("images", "list", "--image", "REPOSITORY", short="-i", key="images", commands=_ALL,
             parse=_each(parse_repository),
             help="A repository to publish to; may be repeated."),
     Setting("tags", "list", "--tag", "TEMPLATE", short="-t", key="tags",
-            commands=("plan", "publish", "verify"),
+            commands=("plan", "publish", "verify", "doctor"),
             parse=_templates, item_keys={"tag": (), "follows": FOLLOWS},
             help="A tag template; may be repeated. Default: {version}, {major}.{minor}, latest."),
     Setting("variants", "list", "--variant", "NAME", commands=_ALL, parse=_each(str),
@@ -363,7 +366,7 @@ _ROWS = (
             parse_versions=_versions,
             help="A yanked version, which holds no tag; may be repeated."),
     Setting("insecure_registries", "list", "--insecure-registry", "HOST",
-            key="insecure-registries", commands=("publish", "verify", "promote"),
+            key="insecure-registries", commands=("publish", "verify", "promote", "doctor"),
             parse=_each(_insecure_registry),
             help="A registry without TLS, or a range of them as CIDR; may be repeated."),
     Setting("config", "path", "--config", "FILE", commands=_ALL,

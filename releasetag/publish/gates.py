@@ -12,7 +12,9 @@ from contextlib import suppress
 
 from releasetag.errors import GateError, UsageError
 from releasetag.publish.run import Run
+from releasetag.reference import Reference
 from releasetag.registry import Manifest
+from releasetag.version import Version
 
 # GitHub's token for the build cache, which the action hands to the build alone.
 _OF_THE_BUILD = {"ACTIONS_RUNTIME_TOKEN", "ACTIONS_RESULTS_URL", "ACTIONS_CACHE_SERVICE_V2"}
@@ -71,20 +73,32 @@ def run_gates(runs: Sequence[Run], manifests: Sequence[Manifest]) -> None:
     if all(_have_moved(run, manifest) for run, manifest in images):
         first.report.step("Running no gate: the floating tags name the image already")
         return
-    by_digest = [
-        str(repository.at(manifest.digest))
+    references = [
+        repository.at(manifest.digest)
         for run, manifest in images
         for repository in run.plan.repositories
     ]
-    environ = {
-        **{name: value for name, value in first.environ.items() if name not in _OF_THE_BUILD},
-        "RELEASETAG_VERSION": str(first.plan.release.version),
-        "RELEASETAG_DIGEST": manifests[0].digest,
-        "RELEASETAG_REFERENCES": "\n".join(by_digest),
-    }
+    environ = gate_environ(first.environ, first.plan.release.version, references)
     for words in first.gates:
         first.report.step(f"Running the gate {words[0]}", prints=True)
         first.run_gate(words, environ)
+
+
+def gate_environ(
+    environ: Mapping[str, str], version: Version, references: Sequence[Reference]
+) -> dict[str, str]:
+    """Return the environment of a gate.
+
+    Args:
+        environ: of this program.
+        references: the images to check, by digest.
+    """
+    return {
+        **{name: value for name, value in environ.items() if name not in _OF_THE_BUILD},
+        "RELEASETAG_VERSION": str(version),
+        "RELEASETAG_DIGEST": references[0].digest,
+        "RELEASETAG_REFERENCES": "\n".join(map(str, references)),
+    }
 
 
 def _have_moved(run: Run, manifest: Manifest) -> bool:

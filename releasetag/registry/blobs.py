@@ -5,13 +5,13 @@ repository".
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 import httpx
 
-from releasetag.errors import AuthError, PushError
+from releasetag.errors import AuthError, PushError, ReleasetagError
 from releasetag.reference import Repository
 from releasetag.registry.challenge import merge_scopes, read_scope, write_scope
 from releasetag.registry.client import HEAD_STATUSES, RegistryClient, Request
@@ -84,6 +84,19 @@ def copy_blob(src: Endpoint, dst: Endpoint, blob: Descriptor) -> None:
         # It could be started: since then a token may have expired, or another replica of the
         # registry does not know the upload. The body cannot be sent again.
         dst.client.retry(transfer)
+
+
+def check_push(dst: Endpoint) -> None:
+    """Start an upload and cancel it: whether it may be done cannot be asked otherwise.
+
+    Raises:
+        AuthError, PushError: see RegistryClient.send.
+    """
+    operation = f"push to {dst.repository}"
+    location = dst.client.retry(lambda: _start_upload(dst, operation))
+    scopes = (write_scope(dst.repository.path),)
+    with suppress(ReleasetagError):  # some registries cannot; they forget it by themselves
+        dst.client.send_once(Request("DELETE", location, operation, scopes, expect=(200, 202, 204)))
 
 
 def _start(src: Endpoint, dst: Endpoint, blob: Descriptor, operation: str) -> str | None:

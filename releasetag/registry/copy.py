@@ -1,5 +1,7 @@
 """Copy an image, or an index with all its images, from one repository to another."""
 
+from contextlib import suppress
+
 from releasetag.parallel import map_parallel
 from releasetag.reference import Reference, Repository
 from releasetag.registry.blobs import Endpoint, copy_blob
@@ -14,6 +16,7 @@ from releasetag.registry.manifests import (
     put_manifest,
     settled_manifest,
 )
+from releasetag.registry.referrers import fetch_referrers, refer
 
 UPLOADS = 4
 """Blobs of one image that are copied at a time."""
@@ -29,7 +32,8 @@ def copy(
 ) -> None:
     """Copy what a reference names into a repository, under its digest: no tag is touched.
 
-    What is there already is left. Blobs are mounted where both repositories are in one registry,
+    Signatures and attestations that refer to it, or to an image in it, are copied with it. What is
+    there already is left. Blobs are mounted where both repositories are in one registry,
     and otherwise streamed through this process. A destination that may not be read may be one that
     does not exist yet: the upload decides.
 
@@ -78,5 +82,13 @@ def _copy_manifest(
         else:
             blobs[descriptor.digest] = descriptor
     map_parallel(lambda blob: copy_blob(src, dst, blob), blobs.values(), UPLOADS)
-    if not present:
-        put_manifest(dst.client, there, manifest)
+    if present:
+        return
+    # Before the image, so that one that is there has them: a registry takes them without it.
+    for referrer in fetch_referrers(src.client, src.repository, digest):
+        # One that is broken at the source is of no use there either.
+        with suppress(BrokenImageError):
+            if depth < MAX_INDEX_DEPTH:
+                _copy_manifest(src, dst, referrer.digest, repair=repair, depth=depth + 1)
+    put_manifest(dst.client, there, manifest)
+    refer(dst.client, dst.repository, manifest)

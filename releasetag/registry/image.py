@@ -97,6 +97,12 @@ class Manifest:
         return self._descriptors("layers")
 
     @property
+    def subject(self) -> Descriptor | None:
+        """What it refers to: a signature's image. Raises BrokenImageError as ``children``."""
+        found = self._parsed.get("subject")
+        return None if found is None else self._descriptor(found)
+
+    @property
     def dependencies(self) -> tuple[Descriptor, ...]:
         """What its repository has to have: children, or configuration and layers.
 

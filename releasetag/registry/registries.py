@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 import httpx
 
 from releasetag.reference import Reference, Repository
-from releasetag.registry import copy, manifests, missing, tags
+from releasetag.registry import blobs, copy, manifests, missing, tags
 from releasetag.registry.client import RegistryClient, http_client
 from releasetag.registry.image import Descriptor, ImageConfig, Manifest
 from releasetag.registry.insecure import InsecureRegistries
@@ -126,6 +126,10 @@ class Registries:
     def missing(self, repository: Repository, manifest: Manifest) -> list[Descriptor]:
         """Return what the repository does not have of all that the manifest needs."""
         return missing.find_missing(self._client(repository), repository, manifest)
+
+    def check_push(self, repository: Repository) -> None:
+        """Check that the account may push; an upload is started and cancelled."""
+        blobs.check_push(blobs.Endpoint(self._client(repository), repository))
 
     def copy(self, source: Reference, repository: Repository, *, repair: bool = False) -> None:
         """Copy an image, or an index with all its images, into a repository by digest.

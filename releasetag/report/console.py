@@ -17,6 +17,7 @@ from releasetag.text import printable
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
+    from releasetag.doctor import Finding
     from releasetag.plan import Plan
     from releasetag.publish import Provenance
     from releasetag.report.record import PromoteResult, PublishResult
@@ -42,6 +43,8 @@ _STYLES = {
     "failed": "red",
     "missing": "red",
     "not done": "red",
+    "note": "yellow",
+    "problem": "red",
     "skip": "dim",
     "waiting": "dim",
     "unpublished": "dim",
@@ -174,6 +177,14 @@ class Tables:
         dry = "" if became or result.error else "dry run: would "
         return self._render(_line(f"{dry}promote {version}", "bold"), *self._table(rows))
 
+    def format_doctor(self, findings: "Iterable[Finding]") -> str:
+        """Format what was checked, and what to do."""
+        rows = [
+            Row(each.status, each.subject, reason=f"{each.text}{_to_do(each.hint)}")
+            for each in findings
+        ]
+        return self._render(*self._table(rows))
+
     def _render(self, *lines: Line) -> str:
         if isinstance(self._console, PlainConsole):
             return "".join(map(_plain, lines))
@@ -252,6 +263,10 @@ def _action(plan: "Plan", build: "Provenance") -> str:
     if plan.settings.from_container:
         return f"commit the container {plan.settings.from_container}"
     return f"build {build.variant} with {build.builder}".replace("  ", " ")
+
+
+def _to_do(hint: str) -> str:
+    return f" ({hint})" if hint else ""
 
 
 def _comparison(tag: "VerifiedTag") -> str:

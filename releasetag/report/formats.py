@@ -1,9 +1,10 @@
 """The formats of results on standard output. A format is a file, and a line here."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from releasetag.doctor import Finding
     from releasetag.plan import Plan
     from releasetag.report.record import PromoteResult, PublishResult
     from releasetag.verify import VerifiedRepository
@@ -23,6 +24,9 @@ class Format(Protocol):
 
     def format_promote(self, result: "PromoteResult") -> str:
         """Format a promotion."""
+
+    def format_doctor(self, findings: "Sequence[Finding]") -> str:
+        """Format what was checked."""
 
 
 def choose_format(*, json: bool, quiet: bool) -> Format:

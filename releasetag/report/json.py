@@ -8,6 +8,7 @@ from releasetag.errors import ReleasetagError
 
 # Types alone: a plan imports no registry's client.
 if TYPE_CHECKING:
+    from releasetag.doctor import Finding
     from releasetag.fanout import PlannedTag
     from releasetag.plan import Plan
     from releasetag.publish import Provenance
@@ -77,6 +78,23 @@ def format_promote(result: "PromoteResult") -> str:
             "published": [_published(item) for item in result.items],
         },
         result.error,
+    )
+
+
+def format_doctor(findings: "Iterable[Finding]") -> str:
+    """Format what was checked, as ``doctor --json`` prints it."""
+    return format_object(
+        {
+            "checks": [
+                {
+                    "subject": each.subject,
+                    "status": each.status,
+                    "text": each.text,
+                    "hint": each.hint or None,
+                }
+                for each in findings
+            ],
+        }
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from releasetag.doctor import Finding
     from releasetag.plan import Plan
     from releasetag.report.record import PromoteResult, PublishResult
     from releasetag.verify import VerifiedRepository
@@ -37,6 +38,14 @@ def format_verify(repositories: "Iterable[VerifiedRepository]") -> str:
 def format_promote(result: "PromoteResult") -> str:
     """Format the references that name the release now."""
     return _lines(result.published)
+
+
+def format_doctor(findings: "Iterable[Finding]") -> str:
+    """Format the problems alone, in a table."""
+    from releasetag.report.console import Tables, open_console
+
+    problems = [each for each in findings if each.status == "problem"]
+    return Tables(open_console(stderr=False)).format_doctor(problems)
 
 
 def _lines(values: Iterable[object]) -> str:

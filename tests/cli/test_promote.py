@@ -188,6 +188,44 @@ def test_a_publish_after_a_rollback_moves_up_again(
     assert promote.tags()["latest"] == promote.tags()["2.0.1"] == done.json["digest"]
 
 
+GATE = """\
+#!/bin/sh
+echo "$RELEASETAG_VERSION $RELEASETAG_REFERENCES" >> {log}
+echo looking
+exit {code}
+"""
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+@pytest.mark.parametrize("code", [0, 3])
+def test_gates_run_before_any_tag_moves(
+    promote: Promote, tmp_path: Path, code: int, in_file: bool
+) -> None:
+    gate, log = tmp_path / "gate", tmp_path / "log"
+    gate.write_text(GATE.format(log=log, code=code))
+    gate.chmod(0o755)
+    before = promote.tags()
+    promote.app.write({"releasetag.toml": f'gates = ["{gate}"]\n'} if in_file else {})
+    given = () if in_file else ("--gate", str(gate))
+
+    dry = promote("2.0.0", "--dry-run", *given)
+    assert (dry.returncode, log.exists()) == (0, False)
+    done = promote("2.0.0", *given)
+
+    assert done.returncode == (10 if code else 0), done
+    digest = promote.registry.digest("acme/app", "2.0.0")
+    assert log.read_text() == f"2.0.0 {promote.image}@{digest}\n"
+    assert done.stderr.startswith(f"Running the gate {gate}\n")
+    if code:
+        assert promote.tags() == before
+        assert "refused (exit code 3)" in done.stderr
+        assert "not done" in done.stdout
+    else:
+        assert promote.tags()["latest"] == digest
+        assert promote("2.0.0", *given).returncode == 0
+        assert len(log.read_text().splitlines()) == 1  # nothing is left to move
+
+
 def test_an_interrupted_promotion_says_what_it_has_moved(
     promote: Promote, home: Path, start_proxy: StartProxy
 ) -> None:

@@ -1,0 +1,129 @@
+"""`releasetag doctor`: what a publish needs, on a real engine and real registries."""
+
+from pathlib import Path
+
+import pytest
+
+from releasetag.config import load
+from releasetag.doctor import Finding, examine
+from releasetag.git import open_work_tree
+from releasetag.image import open_tools
+from tests.conftest import Run, StartRegistry
+from tests.support.cli import writes
+from tests.support.engine import Engine
+from tests.support.git import GitRepository
+from tests.support.registry import RegistryServer
+from tests.support.run import Finished
+
+
+def checks(done: Finished) -> dict[str, list[tuple[str, str]]]:
+    """Status and text of each check, by its subject."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for each in done.json["checks"]:
+        found.setdefault(each["subject"], []).append((each["status"], each["text"]))
+    return found
+
+
+def test_all_is_well(
+    app: GitRepository, run: Run, registry: RegistryServer, engine: Engine
+) -> None:
+    image = f"{registry.address}/acme/app"
+    app.bare_remote()
+    done = run("doctor", "-i", image, "--json", cwd=app.path)
+    assert done.returncode == 0, done
+    found = checks(done)
+    assert found["work tree"] == [("ok", f"{app.path} at {app.head[:7]}")]
+    assert found["history"] == [("ok", "read from the git remote origin and the clone")]
+    assert found["releases"] == [("ok", "1 release, the highest is v1.2.3")]
+    assert found["release"] == [("ok", "v1.2.3 would be published as 1.2.3, 1.2, latest")]
+    ((status, text),) = found["engine"]
+    assert status == "ok"
+    assert engine.environ["DOCKER_HOST"] in text
+    assert found[image] == [
+        ("ok", "has no tag yet, or is not there yet"),
+        ("ok", "may be pushed to without credentials"),
+    ]
+    # It has started an upload, and left none.
+    assert [each.split()[0] for each in writes(registry)] == ["POST", "DELETE"]
+    assert registry.tags("acme/app") == []
+    assert run("publish", "-i", image, cwd=app.path).returncode == 0
+    assert ("ok", "has 3 tags") in checks(run("doctor", "-i", image, "--json", cwd=app.path))[image]
+
+
+def test_what_would_fail_is_a_problem_with_what_to_do(
+    git_repository: GitRepository, run: Run, start_registry: StartRegistry
+) -> None:
+    private = start_registry(auth="htpasswd")
+    git_repository.write({"hello.txt": "1"})
+    git_repository.commit()
+    git_repository.write({"hello.txt": "2"})
+    image = f"{private.address}/acme/app"
+    done = run(
+        "doctor", "-i", image, "--json", cwd=git_repository.path, env={"DOCKER_HOST": "unix:///no"}
+    )
+    assert done.returncode == 1, done
+    found = checks(done)
+    assert found["work tree"][1] == ("note", "1 tracked file is changed")
+    assert found["releases"] == [("note", "there is none yet")]
+    assert found["release"][0][0] == "note"
+    ((status, text),) = found["engine"]
+    assert (status, "unix:///no" in text) == ("problem", True)
+    ((status, text),) = found[image]
+    assert (status, text.startswith(f"cannot push to {image}")) == ("problem", True)
+    hints = {each["subject"]: each["hint"] for each in done.json["checks"]}
+    assert "log in" in hints[image]
+    assert hints["releases"] == "tag a commit: git tag v0.1.0"
+
+    quiet = run("doctor", "-q", "-i", image, cwd=git_repository.path)
+    assert quiet.returncode == 1
+    assert len(quiet.stdout.splitlines()) == 1
+    assert quiet.stdout.startswith(f"  problem  {image}  cannot push to {image}")
+
+
+def test_no_image_is_a_problem(app: GitRepository, run: Run) -> None:
+    done = run("doctor", "--json", cwd=app.path)
+    assert done.returncode == 1
+    assert checks(done)["images"] == [("problem", "no image is given")]
+
+
+def test_a_shallow_clone_without_its_remote_is_a_problem(
+    app: GitRepository, run: Run, tmp_path: Path
+) -> None:
+    app.commit("another")
+    app.bare_remote()
+    shallow = app.clone(tmp_path / "shallow", depth=1)
+    shallow.git("remote", "set-url", "origin", str(tmp_path / "gone"))
+    done = run("doctor", "-i", "localhost:1/x", "--json", cwd=shallow.path)
+    ((status, text),) = checks(done)["history"]
+    assert status == "problem"
+    assert text.endswith("and the clone is shallow")
+
+
+@pytest.mark.parametrize(
+    ("emulators", "expected"),
+    [
+        (["qemu-aarch64"], Finding("linux/arm64", "ok", "is emulated")),
+        ([], Finding("linux/arm64", "note", "no emulator is installed: RUN steps fail")),
+    ],
+)
+def test_emulators_are_looked_for_where_the_engine_is(
+    app: GitRepository,
+    engine: Engine,
+    registry: RegistryServer,
+    tmp_path: Path,
+    emulators: list[str],
+    expected: Finding,
+) -> None:
+    for name in emulators:
+        (tmp_path / name).write_text("enabled\n")
+    options = {
+        "images": [f"{registry.address}/acme/app"],
+        "platforms": ["linux/amd64,linux/arm64"],
+    }
+    tree = open_work_tree(app.path, {})
+    configuration = load(options, {}, app.path, app.path, app.path)
+    with open_tools(engine.environ) as tools:
+        found = {each.subject: each for each in examine(tree, configuration, tools, tmp_path)}
+    assert found["linux/amd64"].text == "is the engine's own"
+    assert found["linux/arm64"].status == expected.status
+    assert found["linux/arm64"].text == expected.text
