@@ -265,6 +265,17 @@ def expand(text: str, release: Release, created: str) -> str:
     return _FIELD.sub(lambda field: values.get(field[1], field[0]), text)
 
 
+def expand_platform(text: str, platform: str) -> str:
+    """Replace ``{os}``, ``{arch}`` and ``{variant}``, which is empty where there is none.
+
+    Args:
+        platform: ``linux/arm64``, ``linux/arm/v7``.
+    """
+    os, arch, variant = [*platform.split("/"), ""][:3]
+    values = {"os": os, "arch": arch, "variant": variant}
+    return _FIELD.sub(lambda field: values.get(field[1], field[0]), text)
+
+
 def _values(version: Version, revision: str, git_tag: str) -> dict[str, str]:
     return {
         "version": docker_text(version.text),

@@ -93,6 +93,11 @@ class Setting:
         return self.name == "images" or self.key.startswith("build.")
 
     @property
+    def of_platform(self) -> bool:
+        """Whether a platform may have its own, in ``[build.platform."linux/arm64"]``."""
+        return self.name in {"context", "file", "build_args"}
+
+    @property
     def variable(self) -> str:
         """The environment variable."""
         return VARIABLE_PREFIX + self.name.upper()

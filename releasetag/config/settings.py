@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from releasetag.build_inputs import BuildSettings
@@ -10,7 +10,7 @@ from releasetag.errors import UsageError
 from releasetag.history import HistoryMode
 from releasetag.policy import TagPolicy
 from releasetag.reference import Repository
-from releasetag.template import DEFAULT_TEMPLATES, Template, parse_template
+from releasetag.template import DEFAULT_TEMPLATES, Template, expand_platform, parse_template
 from releasetag.version import Scheme, Version, parse_version, version_of
 
 CACHES = ("gha", "registry", "off")
@@ -28,6 +28,7 @@ class Settings(BuildSettings):
         base: the build context where `context` is not given.
         variant: the name of the variant that these are the settings of; empty: of none.
         by_variant: the settings of each ``[[variants]]`` entry, the default variant's first.
+        by_platform: the settings of each ``[build.platform.…]`` table; see `on_platform`.
     """
 
     # What and where.
@@ -64,11 +65,33 @@ class Settings(BuildSettings):
     base: Path = Path()
     variant: str = ""
     by_variant: "tuple[Settings, ...]" = ()
+    by_platform: "Mapping[str, Settings]" = field(default_factory=dict, repr=False)
 
     @property
     def platforms_here(self) -> tuple[str, ...]:
         """The platforms that this run builds for: all, or its part."""
         return tuple(each for each in self.platforms if self.part in {None, each})
+
+    def on_platform(self, platform: str) -> "Settings":
+        """Return the settings of a platform's build: its own context, Dockerfile and arguments."""
+        own = self.by_platform.get(platform, self)
+
+        def expand(text: str) -> str:
+            return expand_platform(text, platform)
+
+        return replace(
+            self,
+            context=own.context and Path(expand(str(own.context))),
+            file=own.file and Path(expand(str(own.file))),
+            build_args={name: value and expand(value) for name, value in own.build_args.items()},
+        )
+
+    @property
+    def platforms_differ(self) -> bool:
+        """Whether a platform is built from another context, Dockerfile or arguments than others."""
+        builds = [self.on_platform(each) for each in self.platforms]
+        built_from = [(each.context, each.file, each.build_args) for each in builds]
+        return any(each != built_from[0] for each in built_from)
 
     @property
     def policy(self) -> TagPolicy:
