@@ -5,12 +5,11 @@ Whether an account may push is asked as crane asks it: an upload is started, and
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from releasetag.config import Configuration, Settings
 from releasetag.errors import EngineError, NoReleaseError, ReleasetagError
+from releasetag.findings import Finding, FindingStatus
 from releasetag.git import WorkTree
 from releasetag.history import GitTags, read_git_tags
 from releasetag.image import Tools
@@ -20,31 +19,12 @@ from releasetag.plan import choose_release, plan_for
 from releasetag.reference import Repository
 from releasetag.version import highest
 
-FindingStatus = Literal["ok", "note", "problem"]
-
 _BINFMT = Path("/proc/sys/fs/binfmt_misc")
 # The names that qemu's emulators have there.
 _EMULATORS = {
     "amd64": "x86_64", "arm64": "aarch64", "arm": "arm", "386": "i386", "ppc64le": "ppc64le",
     "s390x": "s390x", "riscv64": "riscv64",
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one check found.
-
-    Attributes:
-        subject: what was checked: ``engine``, ``ghcr.io/acme/app``.
-        status: ``ok``; ``note``: publish works, and this may surprise; ``problem``: it fails.
-        text: what is so, for a person.
-        hint: what to do; empty if there is nothing.
-    """
-
-    subject: str
-    status: FindingStatus
-    text: str
-    hint: str = ""
 
 
 def examine(

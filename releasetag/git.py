@@ -16,10 +16,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from releasetag.errors import HistoryError, NoReleaseError, UsageError
 from releasetag.git_command import NoAnswerError, output, reason, run, started
 from releasetag.text import printable
+
+TagSignature = Literal["valid", "invalid", "none", "absent"]
+"""Whether a git tag is signed; ``absent``: the clone does not have it."""
 
 LOCAL_HINT = (
     "make the remote readable, or say that the local tags are all there are: --history local"
@@ -126,6 +130,21 @@ class WorkTree:
                     "see `git fsck`: the tag may be that of a newer release",
                 )
         return {name for name, kind in zip(objects, types, strict=True) if kind != "commit"}
+
+    def tag_signature(self, name: str) -> TagSignature:
+        """Look at the signature of a git tag, by gpg or ssh-keygen as git has it."""
+        ref = f"{_TAGS}{name}"
+        found = run(self.root, "for-each-ref", "--format=%(contents:signature)end", ref)
+        if not found:
+            return "absent"
+        if found.startswith("end"):
+            return "none"
+        # No program that a configuration names.
+        programs = {"gpg.program": "gpg", "gpg.ssh.program": "ssh-keygen"}
+        options = [word for key, value in programs.items() for word in ("-c", f"{key}={value}")]
+        with started(self.root, *options, "verify-tag", "--", name) as process:
+            process.communicate()
+        return "invalid" if process.returncode else "valid"
 
     def remotes(self) -> list[str]:
         """Return the names of the remotes that have a URL, sorted."""

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from releasetag.config import load
-from releasetag.doctor import Finding, examine
+from releasetag.doctor import examine
+from releasetag.findings import Finding
 from releasetag.git import open_work_tree
 from releasetag.image import open_tools
 from tests.conftest import Run, StartRegistry

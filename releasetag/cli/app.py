@@ -20,6 +20,8 @@ _COMMANDS = {
     "publish": "publish",
     "verify": "verify",
     "promote": "promote",
+    "history": "history",
+    "explain": "explain",
     "doctor": "doctor",
     "login": "login",
     "logout": "login",

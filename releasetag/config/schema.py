@@ -41,7 +41,8 @@ VARIABLE_PREFIX = "RELEASETAG_"
 # Headings in help.
 SOURCE, BUILDING, PUBLISHING, OPTIONS = "What to publish", "Building", "Publishing", "Options"
 
-_ALL = ("plan", "publish", "verify", "promote", "doctor")
+_ASKING = ("verify", "history", "explain", "doctor")
+_ALL = ("plan", "publish", "promote", *_ASKING)
 
 
 @dataclass(frozen=True)
@@ -350,7 +351,7 @@ _ROWS = (
             parse=_each(parse_repository),
             help="A repository to publish to; may be repeated."),
     Setting("tags", "list", "--tag", "TEMPLATE", short="-t", key="tags",
-            commands=("plan", "publish", "verify", "doctor"),
+            commands=("plan", "publish", *_ASKING),
             parse=_templates, item_keys={"tag": (), "follows": FOLLOWS},
             help="A tag template; may be repeated. Default: {version}, {major}.{minor}, latest."),
     Setting("variants", "list", "--variant", "NAME", commands=_ALL, parse=_each(str),
@@ -371,7 +372,7 @@ _ROWS = (
             parse_versions=_versions,
             help="A yanked version, which holds no tag; may be repeated."),
     Setting("insecure_registries", "list", "--insecure-registry", "HOST",
-            key="insecure-registries", commands=("publish", "verify", "promote", "doctor"),
+            key="insecure-registries", commands=("publish", "promote", *_ASKING),
             parse=_each(_insecure_registry),
             help="A registry without TLS, or a range of them as CIDR; may be repeated."),
     Setting("config", "path", "--config", "FILE", commands=_ALL,

@@ -35,6 +35,7 @@ class Descriptor:
         size: in bytes.
         platform: ``linux/amd64``; empty if there is none.
         annotations: of the descriptor, not of the content.
+        artifact_type: of what is attached to an image, untrusted; empty if it is not said.
     """
 
     media_type: str
@@ -42,6 +43,7 @@ class Descriptor:
     size: int
     platform: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
+    artifact_type: str = ""
 
     @property
     def is_manifest(self) -> bool:
@@ -139,7 +141,14 @@ class Manifest:
         named = (
             "/".join(platform.get(key, "") for key in ("os", "architecture")) if platform else ""
         )
-        return Descriptor(media_type, digest, size, named, strings(item.get("annotations")))
+        return Descriptor(
+            media_type,
+            digest,
+            size,
+            named,
+            strings(item.get("annotations")),
+            strings(item).get("artifactType", ""),
+        )
 
     def _malformed_error(self) -> BrokenImageError:
         return BrokenImageError(

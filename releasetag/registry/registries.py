@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 import httpx
 
 from releasetag.reference import Reference, Repository
-from releasetag.registry import blobs, copy, manifests, missing, tags
+from releasetag.registry import blobs, copy, manifests, missing, referrers, tags
 from releasetag.registry.client import RegistryClient, http_client
 from releasetag.registry.image import Descriptor, ImageConfig, Manifest
 from releasetag.registry.insecure import InsecureRegistries
@@ -122,6 +122,10 @@ class Registries:
     def image_config(self, repository: Repository, manifest: Manifest) -> ImageConfig:
         """Return the configuration of an image, or of the first in an index that has one."""
         return manifests.fetch_config(self._client(repository), repository, manifest)
+
+    def referrers(self, repository: Repository, digest: str) -> tuple[Descriptor, ...]:
+        """Return the signatures and attestations that refer to a manifest."""
+        return referrers.fetch_referrers(self._client(repository), repository, digest)
 
     def missing(self, repository: Repository, manifest: Manifest) -> list[Descriptor]:
         """Return what the repository does not have of all that the manifest needs."""

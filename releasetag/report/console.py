@@ -17,9 +17,11 @@ from releasetag.text import printable
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
-    from releasetag.doctor import Finding
+    from releasetag.explain import Explanation
+    from releasetag.findings import Finding
     from releasetag.plan import Plan
     from releasetag.publish import Provenance
+    from releasetag.release_tree import ListedRelease, ReleaseTree
     from releasetag.report.record import PromoteResult, PublishResult
     from releasetag.verify import VerifiedRepository, VerifiedTag
 
@@ -45,6 +47,7 @@ _STYLES = {
     "not done": "red",
     "note": "yellow",
     "problem": "red",
+    "ignored": "dim",
     "skip": "dim",
     "waiting": "dim",
     "unpublished": "dim",
@@ -177,13 +180,43 @@ class Tables:
         dry = "" if became or result.error else "dry run: would "
         return self._render(_line(f"{dry}promote {version}", "bold"), *self._table(rows))
 
+    def format_history(self, trees: "Iterable[ReleaseTree]") -> str:
+        """Format the releases by lines."""
+        return self._render(*self.history_lines(trees))
+
+    def history_lines(self, trees: "Iterable[ReleaseTree]") -> list[Line]:
+        """Return the lines of `format_history`."""
+        lines: list[Line] = []
+        for tree in trees:
+            lines += [_line(str(repository), "bold") for repository in tree.repositories]
+            rows = [Row(each.status, each.release.git_tag, reason=_tags(each))
+                    for each in tree.releases]  # fmt: skip
+            line = ""
+            for each, shown in zip(tree.releases, self._table(rows), strict=True):
+                if each.line != line:
+                    line = each.line
+                    lines.append(_line(f"{line}", "bold"))
+                lines.append(shown)
+            if not rows:
+                lines.append(_line("  no release is known"))
+        return lines
+
+    def format_explain(self, explanations: "Iterable[Explanation]") -> str:
+        """Format why tags name what they name."""
+        lines: list[Line] = []
+        for each in explanations:
+            lines += [_line(str(each.reference), "bold"), *self._findings(each.findings)]
+        return self._render(*lines)
+
     def format_doctor(self, findings: "Iterable[Finding]") -> str:
         """Format what was checked, and what to do."""
-        rows = [
+        return self._render(*self._findings(findings))
+
+    def _findings(self, findings: "Iterable[Finding]") -> list[Line]:
+        return self._table(
             Row(each.status, each.subject, reason=f"{each.text}{_to_do(each.hint)}")
             for each in findings
-        ]
-        return self._render(*self._table(rows))
+        )
 
     def _render(self, *lines: Line) -> str:
         if isinstance(self._console, PlainConsole):
@@ -263,6 +296,11 @@ def _action(plan: "Plan", build: "Provenance") -> str:
     if plan.settings.from_container:
         return f"commit the container {plan.settings.from_container}"
     return f"build {build.variant} with {build.builder}".replace("  ", " ")
+
+
+def _tags(listed: "ListedRelease") -> str:
+    wrong = [f"{name} ({status})" for name, status in listed.wrong]
+    return ", ".join([*listed.tags, *wrong])
 
 
 def _to_do(hint: str) -> str:

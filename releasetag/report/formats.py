@@ -4,8 +4,10 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from releasetag.doctor import Finding
+    from releasetag.explain import Explanation
+    from releasetag.findings import Finding
     from releasetag.plan import Plan
+    from releasetag.release_tree import ReleaseTree
     from releasetag.report.record import PromoteResult, PublishResult
     from releasetag.verify import VerifiedRepository
 
@@ -24,6 +26,12 @@ class Format(Protocol):
 
     def format_promote(self, result: "PromoteResult") -> str:
         """Format a promotion."""
+
+    def format_explain(self, explanations: "Sequence[Explanation]") -> str:
+        """Format why tags name what they name."""
+
+    def format_history(self, trees: "Sequence[ReleaseTree]") -> str:
+        """Format the releases by lines."""
 
     def format_doctor(self, findings: "Sequence[Finding]") -> str:
         """Format what was checked."""

@@ -8,10 +8,12 @@ from releasetag.errors import ReleasetagError
 
 # Types alone: a plan imports no registry's client.
 if TYPE_CHECKING:
-    from releasetag.doctor import Finding
+    from releasetag.explain import Explanation
     from releasetag.fanout import PlannedTag
+    from releasetag.findings import Finding
     from releasetag.plan import Plan
     from releasetag.publish import Provenance
+    from releasetag.release_tree import ReleaseTree
     from releasetag.report.record import PromoteResult, PublishResult
     from releasetag.tagging import TagResult
     from releasetag.verify import VerifiedRepository, VerifiedTag
@@ -81,21 +83,66 @@ def format_promote(result: "PromoteResult") -> str:
     )
 
 
-def format_doctor(findings: "Iterable[Finding]") -> str:
-    """Format what was checked, as ``doctor --json`` prints it."""
+def format_history(trees: "Iterable[ReleaseTree]") -> str:
+    """Format the releases by lines, as ``history --json`` prints it."""
     return format_object(
         {
-            "checks": [
+            "components": [
                 {
-                    "subject": each.subject,
-                    "status": each.status,
-                    "text": each.text,
-                    "hint": each.hint or None,
+                    "repositories": _texts(tree.repositories),
+                    "releases": [
+                        {
+                            "git_tag": each.release.git_tag,
+                            "version": str(each.release.version),
+                            "revision": each.release.revision,
+                            "line": each.line,
+                            "status": each.status,
+                            "tags": list(each.tags),
+                            "wrong": [
+                                {"name": name, "status": status} for name, status in each.wrong
+                            ],
+                        }
+                        for each in tree.releases
+                    ],
                 }
-                for each in findings
+                for tree in trees
             ],
         }
     )
+
+
+def format_doctor(findings: "Iterable[Finding]") -> str:
+    """Format what was checked, as ``doctor --json`` prints it."""
+    return format_object({"checks": _checks(findings)})
+
+
+def format_explain(explanations: "Iterable[Explanation]") -> str:
+    """Format why tags name what they name, as ``explain --json`` prints it."""
+    return format_object(
+        {
+            "tags": [
+                {
+                    "reference": str(each.reference),
+                    "digest": each.digest or None,
+                    "version": each.version or None,
+                    "checks": _checks(each.findings),
+                }
+                for each in explanations
+            ],
+        }
+    )
+
+
+def _checks(findings: "Iterable[Finding]") -> list[dict[str, str | None]]:
+    return [
+        {
+            "subject": each.subject,
+            "status": each.status,
+            "text": each.text,
+            "hint": each.hint or None,
+        }
+        for each in findings
+    ]
 
 
 def format_object(values: dict[str, Any], error: ReleasetagError | None = None) -> str:

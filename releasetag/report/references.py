@@ -5,8 +5,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from releasetag.doctor import Finding
+    from releasetag.explain import Explanation
+    from releasetag.findings import Finding
     from releasetag.plan import Plan
+    from releasetag.release_tree import ReleaseTree
     from releasetag.report.record import PromoteResult, PublishResult
     from releasetag.verify import VerifiedRepository
 
@@ -38,6 +40,21 @@ def format_verify(repositories: "Iterable[VerifiedRepository]") -> str:
 def format_promote(result: "PromoteResult") -> str:
     """Format the references that name the release now."""
     return _lines(result.published)
+
+
+def format_history(trees: "Iterable[ReleaseTree]") -> str:
+    """Format the git tags of the releases that are published, or to be."""
+    return _lines(
+        each.release.git_tag
+        for tree in trees
+        for each in tree.releases
+        if each.status not in {"unpublished", "ignored"}
+    )
+
+
+def format_explain(explanations: "Iterable[Explanation]") -> str:
+    """Format what the tags name, by digest."""
+    return _lines(each.reference.repository.at(each.digest) for each in explanations if each.digest)
 
 
 def format_doctor(findings: "Iterable[Finding]") -> str:

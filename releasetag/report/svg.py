@@ -1,0 +1,44 @@
+"""The releases as a picture, for a README."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from releasetag.errors import UsageError
+
+if TYPE_CHECKING:
+    from releasetag.release_tree import ReleaseTree
+
+_WIDTH = 80
+
+
+def write_svg(trees: "Sequence[ReleaseTree]", file: Path) -> None:
+    """Write the releases to a file, as a terminal shows them.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    import io
+
+    from releasetag.report.console import Tables, print_line
+    from releasetag.report.terminal import Terminal
+
+    recorded = Terminal(
+        record=True,
+        width=_WIDTH,
+        file=io.StringIO(),
+        force_terminal=True,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
+    for line in Tables(recorded).history_lines(trees):
+        print_line(recorded, *line)
+    picture = recorded.export_svg(title="releasetag history")
+    try:
+        file.write_text(picture, "utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"--svg: {file} cannot be written: {error.strerror}",
+            "name a file in a directory that exists and can be written",
+        ) from None
