@@ -91,6 +91,14 @@ def test_releases_are_published_verified_and_promoted(
     again = run("publish", cwd=repository.path)
     assert "nothing is built" in again.stderr, again
 
+    for name, names in (("latest", expected["latest"]), (down, down)):
+        explained = run("explain", name, "--json", cwd=repository.path)
+        assert explained.json["tags"][0]["version"] == names, explained
+    history = run("history", "--json", cwd=repository.path)
+    (component,) = history.json["components"]
+    assert {each["version"] for each in component["releases"]} == {*expected.values()}
+    assert {tag for each in component["releases"] for tag in each["tags"]} == {*expected}
+
     refused = run("promote", down, "-t", "latest", cwd=repository.path)
     assert refused.returncode == 4, refused
     assert f"{down} would move tags down" in refused.stderr
