@@ -92,7 +92,7 @@ def test_of_two_templates_for_one_tag_the_first_is_named() -> None:
 def test_a_floating_tag_that_could_be_exact_is_refused_where_it_is_planned() -> None:
     policy("{version}", "{major}.{minor}", "latest").check([release("1.2.3")], [])
     with pytest.raises(UsageError) as error:
-        policy("{version}", "{major}.{minor}.0").check([release("1.2.3")], [])
+        policy("{version}", "latest", "{major}.{minor}.0").check([release("1.2.3")], [])
 
     assert str(error.value) == (
         "the floating tag '1.2.0' from template '{major}.{minor}.0' could be the exact tag of a"
@@ -159,10 +159,10 @@ def test_the_floating_tags_of_a_loose_version(
 def test_every_exact_tag_has_an_owner() -> None:
     releases = [loose_release("v1.2"), loose_release("v1.2.3")]
 
-    assert loose("{version}", "{git_tag}", "latest").exact_owners(releases) == {
-        "1.2": releases[0],
+    assert loose("{version}-{short_sha}", "{git_tag}", "latest").exact_owners(releases) == {
+        f"1.2-{REVISION[:7]}": releases[0],
         "v1.2": releases[0],
-        "1.2.3": releases[1],
+        f"1.2.3-{REVISION[:7]}": releases[1],
         "v1.2.3": releases[1],
     }
 

@@ -264,6 +264,8 @@ def test_more_numbers_come_after_fewer_where_versions_are_loose() -> None:
 @pytest.mark.parametrize(
     ("scheme", "text", "expected"),
     [
+        ("semver", "1.2.3-rc.1+a.5", ("1.2.3-rc.1+a.5", "1", "2", "3", "rc.1", "rc", "a.5")),
+        ("semver", "1.2.3", ("1.2.3", "1", "2", "3", "", "", "")),
         ("loose", "2024.01.05", ("2024.01.05", "2024", "01", "05", "", "", "")),
         ("loose", "1.2.3.4-5", ("1.2.3.4-5", "1", "2", "3", "", "", "")),
         ("loose", "007", ("007", "007", "", "", "", "", "")),
