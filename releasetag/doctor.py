@@ -39,7 +39,7 @@ def examine(
         binfmt: where the kernel lists emulators.
     """
     yield from _git(tree, configuration, tools.environ)
-    publishable = [each for each in configuration.all() if each.images]
+    publishable = [each for each in configuration.all() if each.all_images]
     if not publishable:
         yield Finding(
             "images",
@@ -49,12 +49,9 @@ def examine(
         )
     yield from _engine(publishable, tools, binfmt)
     yield from _buildx(publishable, tools.environ)
-    repositories = {
-        repository: settings
-        for component in publishable
-        for settings in (component, *component.by_variant)
-        for repository in settings.images
-    }
+    repositories = dict.fromkeys(
+        repository for settings in publishable for repository in settings.all_images
+    )
     jobs = configuration.default.jobs
     for _, found in map_parallel(lambda each: _repository(tools, each), list(repositories), jobs):
         yield from found
@@ -86,7 +83,7 @@ def _git(
         if top is not None:
             known = f"{len(releases)} release{'s' * (len(releases) != 1)}"
             yield Finding("releases", "ok", f"{known}, the highest is {top.git_tag}")
-        elif settings.images:
+        elif settings.all_images:
             prefix = "v" if settings.tag_prefix is None else settings.tag_prefix
             tag = f"{prefix}0.1.0"
             yield Finding("releases", "note", "there is none yet", f"tag a commit: git tag {tag}")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from releasetag.errors import UsageError
-from releasetag.template import DEFAULT_TEMPLATES, FIELDS, expand, parse_template
+from releasetag.template import DEFAULT_TEMPLATES, FIELDS, expand, expand_platform, parse_template
 from releasetag.version import Release, Scheme, Version, parse_version
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -391,3 +391,23 @@ def test_an_epoch_is_written_with_a_hyphen() -> None:
     assert parse_template("{version}").render(version, REVISION) == "1-2.0_a"
     assert parse_template("{git_tag}").render(version, REVISION, "v1!2.0+a") == "v1-2.0_a"
     assert expand("{version}", Release("v1!2.0+a", version, REVISION), "") == "1!2.0+a"
+
+
+@pytest.mark.parametrize(
+    ("platform", "expected"),
+    [
+        ("linux/arm64", "linux-arm64- {x} {version} linux"),
+        ("linux/arm/v7", "linux-arm-v7 {x} {version} linux"),
+    ],
+)
+def test_the_fields_of_a_platform_are_replaced_and_others_stay(
+    platform: str, expected: str
+) -> None:
+    text = "{os}-{arch}-{variant} {x} {version} {os}"
+
+    assert expand_platform(text, platform) == expected
+
+
+def test_the_prefix_of_a_git_tag_is_not_known_under_semver() -> None:
+    """A name that only could be one is refused, as ever."""
+    assert parse_template("{git_tag}").may_render("other-1.2.3", "semver", "api/v")

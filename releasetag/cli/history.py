@@ -33,7 +33,7 @@ def history(
     default = configuration.default
     git_tags = read_git_tags(tree, default.history, default.remote)
     trees: list[ReleaseTree] = []
-    components = [each for each in configuration.all() if each.images] or [default]
+    components = [each for each in configuration.all() if each.all_images] or [default]
     for settings in components:
         releases = git_tags.releases(settings.tag_prefix, settings.versions)
         require_known(git_tags, releases, "", messages.warning)

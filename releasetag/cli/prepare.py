@@ -20,7 +20,7 @@ def prepare(shared: Shared, messages: "Messages") -> tuple[WorkTree, Configurati
     tree = open_work_tree(shared.path, os.environ)
     configuration = load(shared.settings, os.environ, shared.path.resolve(), tree.root, Path.cwd())
     for repository in dict.fromkeys(
-        each for settings in configuration.all() for each in settings.images
+        each for settings in configuration.all() for each in settings.all_images
     ):
         if repository.written:
             note = messages.notice if shared.quiet else messages.note

@@ -68,6 +68,12 @@ class Settings(BuildSettings):
     by_platform: "Mapping[str, Settings]" = field(default_factory=dict, repr=False)
 
     @property
+    def all_images(self) -> tuple[Repository, ...]:
+        """The repositories of all variants; the component's own if it has none."""
+        found = [image for each in self.by_variant or (self,) for image in each.images]
+        return tuple(dict.fromkeys(found))
+
+    @property
     def platforms_here(self) -> tuple[str, ...]:
         """The platforms that this run builds for: all, or its part."""
         return tuple(each for each in self.platforms if self.part in {None, each})
@@ -147,7 +153,7 @@ class Configuration:
             if settings.version_of(git_tag) is not None:
                 return settings
         # Beside components, settings that name no image are only what the components share.
-        counts = bool(self.default.images) or not self.components
+        counts = bool(self.default.all_images) or not self.components
         if counts and self.default.version_of(git_tag) is not None:
             return self.default
         return None
@@ -158,7 +164,7 @@ class Configuration:
         Raises:
             UsageError: there is none.
         """
-        found = tuple(each for each in self.all() if each.images)
+        found = tuple(each for each in self.all() if each.all_images)
         if not found:
             raise UsageError(
                 "no image is given",

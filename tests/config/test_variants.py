@@ -77,6 +77,17 @@ def test_a_component_has_variants_of_its_own_or_those_above(tmp_path: Path) -> N
     assert [each.variant for each in b.each_variant()] == ["own"]
 
 
+def test_a_component_whose_variants_alone_have_images_is_published(tmp_path: Path) -> None:
+    toml = '[[variants]]\nname = "server"\nsuffix = ""\nimages = ["acme/server"]\n'
+    toml += '[[variants]]\nname = "worker"\nsuffix = ""\nimages = ["acme/worker"]\n'
+    found = load_in(tmp_path, toml=toml)
+    assert found.publishable() == (found.default,)
+    assert [str(each) for each in found.default.all_images] == ["acme/server", "acme/worker"]
+    # Beside components, one that has an image in a variant is a component of its own, too.
+    beside = load_in(tmp_path, toml=f'{toml}[[components]]\ntag-prefix = "api/v"')
+    assert beside.of("v1.2.3") is beside.default
+
+
 @pytest.mark.parametrize(
     ("toml", "message", "hint"),
     [

@@ -8,7 +8,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -289,6 +289,24 @@ def test_the_parts_of_variants_are_published_together() -> None:
     registry, *_ = world.registries.values()
     assert {"1.2.3", "1.2.3-alpine", "latest", "alpine"} <= set(registry.tags)
     assert registry.tags["latest"] != registry.tags["alpine"]
+
+
+def test_a_variant_that_is_not_for_a_platform_is_published_with_the_others() -> None:
+    world = make_world(variants=("plain", "-cuda"))
+    world.on_put = lambda *_: None
+    for part in PLATFORMS[:2]:
+        settings = [
+            replace(each, platforms=PLATFORMS[: 2 - number], part=part)
+            for number, each in enumerate(world.settings.by_variant)
+        ]
+        runner = Runner(
+            world, "v1.2.3", f"build {part}", make_source, part=part, by_variant=tuple(settings)
+        )
+        assert runner.finish().error is None
+    registry, *_ = world.registries.values()
+    for tag, platforms in (("latest", 2), ("cuda", 1)):
+        index = json.loads(registry.content[registry.tags[tag]])
+        assert len(index["manifests"]) == platforms
 
 
 def test_settings() -> None:

@@ -221,7 +221,8 @@ class World:
         (release,) = (r for r in self.git_tags.releases(None, self.scheme) if r.git_tag == git_tag)
         own = self.settings
         variants = tuple(replace(each, **settings) for each in own.by_variant)
-        return plan_for(release, replace(own, by_variant=variants, **settings), self.git_tags)
+        changed = {"by_variant": variants, **settings}
+        return plan_for(release, replace(own, **changed), self.git_tags)
 
     def send(self, request: httpx.Request) -> httpx.Response:
         """One request, done at once."""
