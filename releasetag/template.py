@@ -6,7 +6,7 @@ Docker's tag grammar has no braces, so a brace can only be part of a field and n
 import difflib
 import re
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Literal
 
 from releasetag.errors import UsageError
@@ -142,10 +142,16 @@ class Template:
         Args:
             prefix: what stands before the version in git tags; None is an optional ``v``.
         """
-        return _pattern(self.text, scheme, prefix).fullmatch(name) is not None
+        key = scheme, prefix
+        if key not in self._patterns:
+            self._patterns[key] = _pattern(self.text, *key)
+        return self._patterns[key].fullmatch(name) is not None
+
+    @cached_property
+    def _patterns(self) -> dict[tuple[Scheme, str | None], re.Pattern[str]]:
+        return {}
 
 
-@lru_cache
 def _pattern(text: str, scheme: Scheme, prefix: str | None) -> re.Pattern[str]:
     patterns = _field_patterns(scheme, prefix)
     pattern = ""

@@ -21,7 +21,7 @@ BUILDERS = ("auto", "buildkit", "classic", "buildx")  # or buildx:NAME
 class Settings(BuildSettings):
     """The settings of one component, valid as far as git, engine and registries need not be asked.
 
-    Every field but the last three has a row in `schema.SETTINGS`. None: not given, and no default.
+    Every field but the last four has a row in `schema.SETTINGS`. None: not given, and no default.
 
     Attributes:
         variants: the names of those to publish; empty: all.
