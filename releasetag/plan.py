@@ -67,6 +67,10 @@ class Plan:
         """The tags that name the commit, to push where they are free."""
         return tuple(t for t in self.tags if t.action == "push" and t.kind == "commit")
 
+    def platform_tag(self, platform: str) -> str:
+        """Return the exact tag of a platform's image, ``1.2.3-linux-arm64``."""
+        return f"{self.exact[0].name}-{platform.replace('/', '-')}"
+
     @property
     def floating(self) -> tuple[PlannedTag, ...]:
         """Return the floating tags to push, narrowest scope first: ``1.2`` before ``latest``."""
@@ -106,6 +110,46 @@ def plan_release(
     names = ", ".join(tag.name for tag in plan.floating)
     require_known(git_tags, plan.history, names and f"whether {names} may move", warn)
     return plan
+
+
+def plan_all(
+    tree: WorkTree, configuration: Configuration, warn: Callable[[str], None]
+) -> tuple[Plan, ...]:
+    """Plan a release of every component: the one at HEAD, else its highest.
+
+    Whatever tag the CI system runs for: a push of many tags may have one run, or none, for each.
+
+    Args:
+        warn: called with each warning.
+
+    Raises:
+        NoReleaseError: no component has a release.
+        HistoryError, UsageError: as of `plan_release`.
+    """
+    default, head = configuration.default, tree.head()
+    if default.git_tag:
+        raise UsageError("--all is for every component, and --git-tag names one", "omit one")
+    git_tags = read_git_tags(tree, default.history, default.remote)
+    plans, warned = [], set[str]()
+    for settings in _all_settings(configuration):
+        of_component = _counting(
+            git_tags.releases(settings.tag_prefix, settings.versions), configuration, settings
+        )
+        here = [release for release in of_component if release.revision == head]
+        release = highest(here or of_component)
+        if release is not None:
+            plan = plan_for(release, settings, git_tags)
+            names = ", ".join(tag.name for tag in plan.floating)
+            require_known(git_tags, plan.history, names and f"whether {names} may move", warned.add)
+            plans.append(plan)
+    for text in sorted(warned):
+        warn(text)
+    if not plans:
+        raise NoReleaseError(
+            "no component has a release",
+            _advice(tree, configuration, git_tags, "tag the commit: git tag v0.1.0"),
+        )
+    return tuple(plans)
 
 
 def plan_for(release: Release, settings: Settings, git_tags: GitTags) -> Plan:
@@ -153,11 +197,12 @@ def _refuse_shared_tags(plan: Plan, component: Settings) -> None:
         taken = {
             name: release
             for release in (plan.release, *plan.history)
-            for name in policy.exact_tags(release.version, release.revision, release.git_tag)
+            for name in (
+                *policy.exact_tags(release.version, release.revision, release.git_tag),
+                *policy.floating_tags(release.version, release.revision),
+            )
             if name in names
         }
-        floats = policy.floating_tags(plan.release.version, plan.release.revision)
-        taken |= {name: plan.release for name in floats if name in names}
         taken |= {
             name: plan.release
             for name, tag in names.items()

@@ -87,6 +87,31 @@ def inspect_image(
     )
 
 
+def platform_digests(registries: Registries, reference: Reference) -> dict[str, str]:
+    """Return the digest of the manifest of each platform that a reference names.
+
+    Raises:
+        AuthError, PushError, BrokenImageError: see Registries.
+    """
+    manifest = registries.manifest(reference)
+    if manifest is None:
+        return {}
+    if not manifest.is_index:
+        platform = registries.image_config(reference.repository, manifest).platform
+        return {_normal(platform): manifest.digest} if platform else {}
+    return {
+        _normal(f"{child.platform}/{child.variant}"): child.digest
+        for child in manifest.children
+        if child.platform and not child.is_attestation
+    }
+
+
+def _normal(platform: str) -> str:
+    """Return a platform as people name it: ``linux/arm64`` is ``linux/arm64/v8``."""
+    name = platform.rstrip("/")
+    return printable(name.removesuffix("/v8") if name.endswith("/arm64/v8") else name, 100)
+
+
 def proven_version(
     registries: Registries,
     repository: Repository,

@@ -5,14 +5,14 @@ kept, and no blob is moved.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from releasetag.errors import ConflictError, ReleasetagError
 from releasetag.fanout import higher_releases
 from releasetag.parallel import map_parallel
 from releasetag.policy import TagPolicy
-from releasetag.published import inspect_image, proven_version, release_by_digest
+from releasetag.published import PublishedImage, inspect_image, proven_version, release_by_digest
 from releasetag.reference import Reference, Repository
 from releasetag.registry import Manifest, Registries
 from releasetag.version import Release, Version
@@ -28,6 +28,9 @@ class TagResult:
         digest: what the reference names now; empty if that is not known.
         status: ``pushed``; ``unchanged``: it named this digest already; ``kept``: it names another
             image, see ``reason``; ``failed``: see ``error``.
+        previous: what the reference named before it was moved, or names as it was kept: the
+            version, or the digest of what is no release; empty if it named nothing, or the push of
+            an engine or of buildx put it, which asks for nothing.
     """
 
     reference: Reference
@@ -35,6 +38,7 @@ class TagResult:
     status: Status
     reason: str = ""
     error: str = ""
+    previous: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ def put(
             "see who publishes the same version, or replace it with --overwrite",
         )
     registries.put_manifest(reference, manifest)
-    return TagResult(reference, manifest.digest, "pushed")
+    return TagResult(reference, manifest.digest, "pushed", previous=digest or "")
 
 
 def move(mover: Mover, reference: Reference) -> TagResult:
@@ -126,12 +130,13 @@ def move(mover: Mover, reference: Reference) -> TagResult:
         return TagResult(reference, digest, "unchanged")
     if digest is not None:
         require_floating(mover, reference, digest)
-    if digest is not None and (holder := higher_holder(mover, reference, digest)):
-        return TagResult(
-            reference, digest, "kept", f"names {holder}, which is higher and published"
-        )
+    image = _inspect(mover, reference, digest) if digest is not None else None
+    if image is not None and (holder := _higher_version(mover, reference, image)):
+        reason = f"names {holder}, which is higher and published"
+        return TagResult(reference, image.digest, "kept", reason, previous=str(holder))
     registries.put_manifest(reference, manifest)
-    return TagResult(reference, manifest.digest, "pushed")
+    previous = _version_text(mover, image) or digest or ""
+    return TagResult(reference, manifest.digest, "pushed", previous=previous)
 
 
 def require_floating(mover: Mover, reference: Reference, digest: str) -> None:
@@ -169,12 +174,22 @@ def higher_holder(mover: Mover, reference: Reference, digest: str) -> Version | 
     Args:
         digest: what the tag names.
     """
-    registries, policy, repository = mover.registries, mover.policy, reference.repository
-    image = inspect_image(registries, repository.at(digest))
+    image = _inspect(mover, reference, digest)
+    return None if image is None else _higher_version(mover, reference, image)
+
+
+def _inspect(mover: Mover, reference: Reference, digest: str) -> PublishedImage | None:
+    """Inspect what a floating tag names; None, with a warning, if it cannot be used."""
+    image = inspect_image(mover.registries, reference.repository.at(digest))
     if image is None or image.problem:
         problem = image.problem if image else "it is gone"
         mover.warn(f"{reference} names an image that cannot be used, and is replaced: {problem}")
         return None
+    return image
+
+
+def _higher_version(mover: Mover, reference: Reference, image: PublishedImage) -> Version | None:
+    registries, policy, repository = mover.registries, mover.policy, reference.repository
     seen, own = image.version(policy.scheme), mover.release.version
     if (
         seen is not None
@@ -185,5 +200,15 @@ def higher_holder(mover: Mover, reference: Reference, digest: str) -> Version | 
     ):
         return seen
     higher = higher_releases(reference.tag, own, mover.history, policy)
-    known = release_by_digest(registries, repository, digest, higher, policy)
+    known = release_by_digest(registries, repository, image.digest, higher, policy)
     return known.version if known else None
+
+
+def _version_text(mover: Mover, image: PublishedImage | None) -> str:
+    """Return the version that an image says it is, if git knows that release; else nothing.
+
+    That asks no registry. The labels of a base image are of no release of this history.
+    """
+    if image is None or not any(image.is_of(release) for release in mover.history):
+        return ""
+    return image.version_text

@@ -174,7 +174,7 @@ def _field_patterns(scheme: Scheme, prefix: str | None) -> dict[str, str]:
     # Almost any name ends with a number: here the prefix tells a version.
     before = "v?" if prefix is None else re.escape(docker_text(prefix))
     if scheme == "pep440":  # which is normalized in {version} alone
-        return {**_FIELD_PATTERNS, "version": version, "git_tag": rf"{before}[0-9][\w.-]*"}
+        return {**_FIELD_PATTERNS, "version": version, "git_tag": rf"{before}[0-9][0-9A-Za-z_.-]*"}
     numbers = dict.fromkeys(_NUMBER_FIELDS, "[0-9]+")
     return {**_FIELD_PATTERNS, **numbers, "version": version, "git_tag": before + version}
 

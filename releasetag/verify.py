@@ -53,10 +53,14 @@ class VerifiedRepository:
     tags: tuple[VerifiedTag, ...]
     lacks_newest: bool = False
 
+    @property
+    def wrong(self) -> tuple[VerifiedTag, ...]:
+        """The tags that are not as they should be."""
+        return tuple(tag for tag in self.tags if tag.status not in {"ok", "unpublished"})
+
     def has_drift(self, *, strict: bool = False) -> bool:
         """Whether anything is wrong; with ``strict``, an unpublished newest release is too."""
-        wrong = any(tag.status not in {"ok", "unpublished"} for tag in self.tags)
-        return wrong or (strict and self.lacks_newest)
+        return bool(self.wrong) or (strict and self.lacks_newest)
 
     def and_also(self, before: "VerifiedRepository") -> "VerifiedRepository":
         """Return the same with the tags of another variant before its own."""

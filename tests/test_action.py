@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from releasetag.config.schema import SETTINGS
 from tests.conftest import Run, StartProxy, StartRegistry
@@ -35,9 +37,11 @@ from tests.support.run import ROOT, TIMEOUT, clean_environ
 ACTION = (ROOT / "action.yml").read_text()
 TOKEN = "token-of-the-job"
 STEP_VARIABLES = (
+    "ALL",
     "ACTIONS_RUNTIME_TOKEN",
     "GITHUB_SERVER_URL",
     "LOGIN_DOCKER_CONFIG",
+    "PLAN_ONLY",
     "RELEASETAG_DRY_RUN",
     "RELEASETAG_PUSH",
     "VERIFY",
@@ -54,6 +58,7 @@ def names(section: str) -> list[str]:
 
 def test_every_input_is_a_setting_and_is_handed_over_as_that_one() -> None:
     own = {"registry", "username", "password", "working-directory", "from-image", "verify"}
+    own |= {"all", "plan-only"}
     settings = set(SETTINGS)
 
     handed_over = re.findall(
@@ -132,6 +137,17 @@ def test_what_was_published_is_verified_if_asked_for(given: dict[str, str], veri
     verify = "-I -m releasetag verify\n" if verifies else ""
 
     assert commands_of_publish(**given) == f"-I -m releasetag publish\n{verify}"
+
+
+def test_a_step_that_only_plans_runs_nothing_else() -> None:
+    given = {"PLAN_ONLY": "true", "VERIFY": "true", "FROM_IMAGE": ""}
+    assert commands_of_publish(**given) == "-I -m releasetag plan\n"
+
+
+def test_all_components_are_published_or_planned_if_asked_for() -> None:
+    assert commands_of_publish(ALL="true") == "-I -m releasetag publish --all\n"
+    assert commands_of_publish(ALL="true", PLAN_ONLY="true") == "-I -m releasetag plan --all\n"
+    assert commands_of_publish(ALL="false") == "-I -m releasetag publish\n"
 
 
 def commands_of_publish(**given: str) -> str:
@@ -225,6 +241,34 @@ def test_a_tag_that_a_higher_version_keeps_is_a_notice(
     assert notice.startswith(f"::notice title=releasetag::{image}:latest is kept: names 2.0.0")
 
 
+def test_the_summary_and_the_table_say_what_each_tag_named_before(
+    run: Run, registry: RegistryServer, git_repository: GitRepository, tmp_path: Path
+) -> None:
+    image, summary = f"{registry.address}/acme/app", tmp_path / "summary"
+    for version in ("1.2.2", "1.2.3"):
+        git_repository.write({**scratch_files(), "version": version})
+        git_repository.commit()
+        git_repository.tag(f"v{version}")
+        summary.write_text("")
+        done = run(
+            *("publish", "--image", image),
+            cwd=git_repository.path,
+            env={"GITHUB_STEP_SUMMARY": str(summary)},
+        )
+        assert done.returncode == 0, done
+
+    rows = re.findall(
+        r"^\| `\S+:([^`:]+)` \| pushed \| `\S+` \| (.*) \|  \|$", summary.read_text(), re.M
+    )
+    moved = "1.2.2 → 1.2.3"
+    assert rows == [("1.2.3", "new: 1.2.3"), ("1.2", moved), ("latest", moved)]
+    assert done.stdout.splitlines()[1:] == [
+        f"  pushed  {image}:1.2.3",
+        f"  pushed  {image}:1.2     was 1.2.2",
+        f"  pushed  {image}:latest  was 1.2.2",
+    ]
+
+
 # Installing ---------------------------------------------------------------------------------------
 
 
@@ -263,36 +307,171 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+class Index:
+    """An index of these wheels, in the JSON that the package index has.
+
+    Attributes:
+        url: as pip is given it.
+        seen: what was asked for, each once.
+        spoiled: the names of wheels that hold something else.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.seen: set[str] = set()
+        self.spoiled: set[str] = set()
+        self._server = QuietHTTPServer(("127.0.0.1", 0), index_handler(self))
+        self.url = f"http://127.0.0.1:{self._server.server_port}/simple"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+
+    def answer(self, path: str) -> bytes | None:
+        """What is there, if anything is."""
+        self.seen.add(path)
+        match path.strip("/").split("/"):
+            case ["simple", package]:
+                wheels = [w for w in self.folder.iterdir() if canonical_name(w) == package]
+                return json.dumps({"files": [*map(index_entry, wheels)]}).encode()
+            case ["files", name]:
+                return b"spoiled" if name in self.spoiled else (self.folder / name).read_bytes()
+        return None
+
+    def __enter__(self) -> "Index":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+def canonical_name(wheel: Path) -> str:
+    return canonicalize_name(wheel.name.partition("-")[0])
+
+
+def index_entry(wheel: Path) -> dict[str, object]:
+    """A file of a package, as PEP 691 has it."""
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    url = f"../../files/{wheel.name}"
+    return {"filename": wheel.name, "url": url, "hashes": {"sha256": digest}}
+
+
+def index_handler(index: Index) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = index.answer(self.path)
+            self.send_response(404 if body is None else 200)
+            self.send_header("Content-Type", "application/vnd.pypi.simple.v1+json")
+            self.end_headers()
+            self.wfile.write(body or b"")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    return Handler
+
+
+@pytest.fixture
+def index(wheels: Path) -> Iterator[Index]:
+    with Index(wheels) as index:
+        yield index
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What the step of the action that installs left behind."""
+
+    output: str
+    python: str
+    packages: frozenset[str]
+
+
+def install(action: Path, folder: Path, environ: dict[str, str], path: str = "") -> Installation:
+    script = re.search(r" id: install\n(?:.*\n)*?.* run: \|\n((?: {8}.*\n|\n)+)", ACTION)
+    assert script
+    output = folder / "output"
+    output.write_text("")
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script[1]],
+        env={
+            **clean_environ(folder),
+            "PATH": f"{path}:{os.environ['PATH']}",
+            "RUNNER_TEMP": str(folder / "runner"),
+            "GITHUB_ACTION_PATH": str(action),
+            "GITHUB_OUTPUT": str(output),
+            **environ,
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    python = output.read_text().strip().removeprefix("python=")
+    shown = (
+        "import releasetag, json, importlib.metadata as m; print(releasetag.__file__);"
+        " print(*(f'{d.name}=={d.version}'.lower() for d in m.distributions()))"
+    )
+    file, packages = subprocess.run(
+        [python, "-I", "-c", shown], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert file == f"{action}/releasetag/__init__.py"
+    return Installation(done.stdout, python, frozenset(packages.split()))
+
+
+def locked() -> frozenset[str]:
+    """What the lock names for this machine."""
+    lock = (ROOT / "requirements.txt").read_text()
+    return frozenset(re.findall(r"^(\S+==\S+) \\$", lock, re.MULTILINE))
+
+
+def test_it_installs_what_the_lock_names_without_pip(
+    published_action: Path, index: Index, tmp_path: Path
+) -> None:
+    environ = {"PIP_INDEX_URL": index.url, "PIP_FIND_LINKS": "/nowhere"}
+    done = install(published_action, tmp_path, environ)
+
+    assert "left to pip" not in done.output
+    normal = {name.replace("_", "-") for name in done.packages}
+    assert normal == {name.replace("_", "-") for name in locked()}
+    # One page and one wheel of each package; the Python that is there has every one of them.
+    assert len(index.seen) == 2 * len(normal)
+    again = install(published_action, tmp_path, {"PIP_INDEX_URL": "http://127.0.0.1:1/"})
+    assert again.output == ""
+
+
+def test_what_an_index_cannot_say_is_left_to_pip(
+    published_action: Path, wheels: Path, tmp_path: Path
+) -> None:
+    environ = {"PIP_INDEX_URL": "http://127.0.0.1:1/simple", "PIP_RETRIES": "0"}
+    environ |= {"PIP_FIND_LINKS": wheels.as_uri()}
+
+    done = install(published_action, tmp_path, environ)
+
+    assert "left to pip: " in done.output
+    assert len(done.packages) == len(locked())
+
+
+def test_a_wheel_that_the_lock_does_not_name_is_not_installed(
+    published_action: Path, index: Index, tmp_path: Path
+) -> None:
+    index.spoiled = {file.name for file in index.folder.glob("semver-*")}
+
+    with pytest.raises(AssertionError, match="DO NOT MATCH THE HASHES"):
+        install(published_action, tmp_path, {"PIP_INDEX_URL": index.url, "PIP_FIND_LINKS": ""})
+
+    (packages,) = (tmp_path / "runner").glob("**/site-packages")
+    assert not list(packages.glob("semver*"))
+
+
 @pytest.mark.slow
 def test_it_installs_with_a_python_that_has_no_pip(
     published_action: Path, wheels: Path, tmp_path: Path
 ) -> None:
-    """The rest of the tests, under act, installs with the pip that is there."""
-    script = re.search(r" id: install\n(?:.*\n)*?.* run: \|\n((?: {8}.*\n|\n)+)", ACTION)
-    assert script
     venv.create(tmp_path / "bare", symlinks=True)
-    output = tmp_path / "output"
-    subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script[1]],
-        env={
-            **clean_environ(tmp_path),
-            "PATH": f"{tmp_path}/bare/bin:{os.environ['PATH']}",
-            "RUNNER_TEMP": str(tmp_path / "runner"),
-            "GITHUB_ACTION_PATH": str(published_action),
-            "GITHUB_OUTPUT": str(output),
-            "PIP_NO_INDEX": "1",
-            "PIP_FIND_LINKS": wheels.as_uri(),
-        },
-        check=True,
-    )
-    python = output.read_text().strip().removeprefix("python=")
-    done = subprocess.run(
-        [python, "-I", "-c", "import releasetag; print(releasetag.__file__)"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == f"{published_action}/releasetag/__init__.py\n"
+    environ = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": wheels.as_uri()}
+
+    install(published_action, tmp_path, environ, path=f"{tmp_path}/bare/bin")
 
 
 # Under act ----------------------------------------------------------------------------------------
@@ -365,7 +544,7 @@ def run_workflow(
     tmp_path: Path,
     published_action: Path,
     github_script: Path,
-    wheels: Path,
+    index: Index,
 ) -> RunWorkflow:
     """Runs workflows with a home directory of the test's own."""
     act = Path(sys.executable).with_name("act")
@@ -388,8 +567,7 @@ def run_workflow(
         (tmp_path / "constraints").write_text("rich<1\n")
         of_job = engine.environ | {
             "RESULTS": str(results),
-            "PIP_NO_INDEX": "1",
-            "PIP_FIND_LINKS": wheels.as_uri(),
+            "PIP_INDEX_URL": index.url,
             # What a job may want for its own packages.
             "PIP_CONSTRAINT": str(tmp_path / "constraints"),
             "PIP_TARGET": str(tmp_path / "target"),
@@ -531,7 +709,10 @@ PUBLISH = """\
           password: ${{ secrets.PASSWORD }}
       - env:
           OUTPUTS: ${{ toJSON(steps.release.outputs) }}
-        run: printenv OUTPUTS > "$RESULTS/release"
+          BAKE_FILE: ${{ steps.release.outputs.bake-file }}
+        run: |
+          printenv OUTPUTS > "$RESULTS/release"
+          cp --preserve "$BAKE_FILE" "$RESULTS/bake.json"
 """
 
 
@@ -571,6 +752,19 @@ def test_a_release_of_a_private_repository_goes_to_a_registry_with_a_password(
     assert done.returncode == 0, done.output
     outputs = done.outputs("release")
     printed = json.loads(outputs.pop("json"))
+    published = registry.labels("acme/app", "1.2.3")
+    assert outputs.pop("bake-file").endswith(".json")
+    bake = done.results / "bake.json"
+    assert bake.stat().st_mode & 0o077 == 0
+    target = json.loads(bake.read_text())["target"]["docker-metadata-action"]
+    assert target["labels"] == published
+    assert target["args"].keys() == {"SOURCE_DATE_EPOCH"}
+    labels = outputs.pop("labels").splitlines()
+    assert dict(line.split("=", 1) for line in labels) == published
+    assert outputs.pop("annotations").splitlines() == [f"manifest:{line}" for line in labels]
+    platform, _, digest = outputs.pop("digests").partition("=")
+    assert re.fullmatch("linux/(amd64|arm64)", platform)
+    assert digest == outputs["digest"]
     assert outputs == {
         "version": "1.2.3",
         "major": "1",
@@ -666,7 +860,7 @@ def test_whatever_an_input_holds_is_only_text(
     every_input = "\n".join(
         f"          {name}: ${{{{ steps.hostile.outputs.text }}}}"
         for name in names("inputs")
-        if name not in login | {"verify"}
+        if name not in login | {"all", "verify", "plan-only"}
     )
     steps = HOSTILE_INPUTS.replace("REGISTRY", registry.address).replace("INPUTS", every_input)
 
@@ -681,6 +875,95 @@ def test_whatever_an_input_holds_is_only_text(
     assert not any(everything.values())
     labels = registry.labels("acme/app", "1.2.3")
     assert labels["hostile"] == HOSTILE.splitlines()[0]
+
+
+PLAN = """\
+      - uses: releasetag/releasetag@v1
+        id: meta
+        with:
+          images: registry.test/acme/app
+          platforms: linux/amd64,linux/arm64
+          labels: team={version}
+          build-args: VERSION={version}
+          username: alice
+          password: ${{ secrets.PASSWORD }}
+          plan-only: true
+      - env:
+          OUTPUTS: ${{ toJSON(steps.meta.outputs) }}
+        run: |
+          printenv OUTPUTS > "$RESULTS/meta"
+          cp "${{ steps.meta.outputs.bake-file }}" "$RESULTS/bake.json"
+"""
+
+
+def test_a_step_that_only_plans_says_what_another_action_is_to_build(
+    run_workflow: RunWorkflow, git_repository: GitRepository, tmp_path: Path
+) -> None:
+    """No registry answers at that address, and there is no docker."""
+    release(git_repository)
+    git_repository.bare_remote()
+    # Only the remote knows this one.
+    git_repository.git("push", "--quiet", "origin", "HEAD:refs/tags/v2.0.0")
+
+    done = run_workflow(git_repository, PLAN, env={"DOCKER_HOST": "unix:///nowhere"})
+
+    assert done.returncode == 0, done.output
+    outputs = done.outputs("meta")
+    references = ["registry.test/acme/app:1.2.3", "registry.test/acme/app:1.2"]
+    assert outputs["tags"].splitlines() == references
+    assert outputs["tag-names"] == "1.2.3\n1.2"
+    assert (outputs["version"], outputs["digest"], outputs["complete"]) == ("1.2.3", "", "")
+    plan = json.loads(outputs["json"])
+    assert plan["references"] == references
+    assert plan["tags"][-1]["held_by"] == "2.0.0"
+    labels = outputs["labels"].splitlines()
+    assert "team=1.2.3" in labels
+    assert f"org.opencontainers.image.revision={git_repository.head}" in labels
+    assert outputs["annotations"].splitlines() == [f"index:{label}" for label in labels]
+    target = json.loads((done.results / "bake.json").read_text())["target"]
+    assert target["docker-metadata-action"]["tags"] == references
+    assert target["docker-metadata-action"]["args"]["VERSION"] == "1.2.3"
+    assert "| `latest` | keep |" in done.output
+
+
+ALL = """\
+      - uses: releasetag/releasetag@v1
+        id: all
+        with:
+          all: true
+          verify: true
+      - env:
+          OUTPUTS: ${{ toJSON(steps.all.outputs) }}
+        run: printenv OUTPUTS > "$RESULTS/all"
+"""
+
+
+def test_one_step_publishes_what_a_push_of_many_tags_has_released(
+    run_workflow: RunWorkflow, registry: RegistryServer, git_repository: GitRepository
+) -> None:
+    names = ("api", "web")
+    entries = [
+        f'[[components]]\nname = "{name}"\ntag-prefix = "{name}/v"\n'
+        f'images = ["{registry.address}/acme/{name}"]\nbuild.labels = {{ of = "{name}" }}\n'
+        for name in names
+    ]
+    git_repository.write({**scratch_files(), "releasetag.toml": "".join(entries)})
+    git_repository.commit()
+    for name in names:
+        git_repository.tag(f"{name}/v1.2.3")
+
+    done = run_workflow(git_repository, ALL)
+
+    assert done.returncode == 0, done.output
+    outputs = done.outputs("all")
+    tags = [f"{registry.address}/acme/{n}:{t}" for n in names for t in ("1.2.3", "1.2", "latest")]
+    assert outputs["tags"].splitlines() == tags
+    assert (outputs["complete"], outputs["digest"], outputs["bake-file"]) == ("true", "", "")
+    publishes = json.loads(outputs["json"])["publishes"]
+    for name, publish in zip(names, publishes, strict=True):
+        assert publish["digest"] == registry.digest(f"acme/{name}", "latest")
+        assert registry.labels(f"acme/{name}", "1.2.3")["of"] == name
+        assert f"### `{name}/v1.2.3`" in done.output
 
 
 CACHE = """\

@@ -1,5 +1,6 @@
 """What an image says of itself, and what it proves. The registry is a fake in memory."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from releasetag.policy import TagPolicy
 from releasetag.published import (
     PublishedImage,
     inspect_image,
+    platform_digests,
     proven_version,
     release_by_digest,
 )
@@ -17,7 +19,17 @@ from releasetag.reference import Repository
 from releasetag.template import parse_template
 from releasetag.version import Release, Scheme, parse_version
 from tests.support.promises import REVISION, VERSION
-from tests.support.world import HOSTS, PATH, Direct, FakeRegistry, World, open_registries
+from tests.support.registry import IMAGE_INDEX, IMAGE_MANIFEST
+from tests.support.world import (
+    HOSTS,
+    PATH,
+    Direct,
+    FakeRegistry,
+    World,
+    digest_of,
+    image_manifest,
+    open_registries,
+)
 
 ONE = HOSTS[0]
 APP = Repository(ONE, PATH)
@@ -102,6 +114,35 @@ def test_an_index_says_what_its_first_whole_image_says(registry: FakeRegistry, g
         config,
         missing=missing,
     )
+
+
+def test_the_digest_of_each_platform(registry: FakeRegistry) -> None:
+    children = [registry.put_image(name, "1.2.3") for name in ("a", "b", "c", "d")]
+    platforms = [
+        {"os": "linux", "architecture": "amd64"},
+        {"os": "linux", "architecture": "arm64", "variant": "v8"},
+        {"os": "linux", "architecture": "arm", "variant": "v7"},
+        {"os": "unknown", "architecture": "unknown"},
+    ]
+    index = {
+        "schemaVersion": 2,
+        "manifests": [
+            {"mediaType": IMAGE_MANIFEST, "digest": digest, "size": 1, "platform": platform}
+            for digest, platform in zip(children, platforms, strict=True)
+        ],
+    }
+    registry.tags["1.2.3"] = registry.put_manifest(json.dumps(index).encode(), IMAGE_INDEX)
+    config = json.dumps({"os": "linux", "architecture": "arm", "variant": "v7"}).encode()
+    registry.content[digest_of(config)] = config
+    single = registry.put_manifest(image_manifest(config), IMAGE_MANIFEST)
+
+    with open_registries(Direct(World({ONE: registry}))) as registries:
+        assert platform_digests(registries, APP.tagged("1.2.3")) == dict(
+            zip(("linux/amd64", "linux/arm64", "linux/arm/v7"), children, strict=False)
+        )
+        assert platform_digests(registries, APP.at(single)) == {"linux/arm/v7": single}
+        assert platform_digests(registries, APP.at(children[0])) == {}
+        assert platform_digests(registries, APP.tagged("missing")) == {}
 
 
 def test_what_cannot_be_used_has_a_digest_and_a_problem(registry: FakeRegistry) -> None:

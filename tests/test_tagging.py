@@ -90,11 +90,13 @@ def test_a_tag_that_names_another_image_is_put_only_where_it_may_be_replaced(
         assert moving.first.tags["1.2.3"] == another
     else:
         status = "unchanged" if now == "own" else "pushed"
-        assert put(moving.registries, exact, manifest, replace=replace) == TagResult(
+        result = put(moving.registries, exact, manifest, replace=replace)
+        assert result == TagResult(
             exact,
             moving.own,
             status,  # type: ignore[arg-type] # a literal
         )
+        assert result.previous == (another if now == "another" else "")
         assert moving.first.tags["1.2.3"] == moving.own
         assert len(moving.puts()) == (0 if now == "own" else 1)
 
@@ -116,6 +118,45 @@ def test_floating_tags_move_one_after_the_other_in_all_repositories(moving: Move
     assert moving.puts() == ["PUT one.test manifests/1.2", "PUT two.test manifests/latest"]
     assert moving.first.tags["latest"] == higher
     assert moving.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("version", "revision", "is_known"),
+    [
+        ("1.2.2", A, True),
+        # A base image may say that it is any release, of another commit.
+        ("1.2.2", "b" * 40, False),
+        ("1.1.9", A, False),
+        ("", "", False),
+    ],
+)
+def test_what_a_tag_named_before_is_a_release_that_git_knows_or_a_digest(
+    version: str, revision: str, is_known: bool, moving: Movement
+) -> None:
+    labels = {VERSION: version, REVISION: revision}
+    before = moving.first.tags["latest"] = moving.first.put_image("before", version, labels)
+    moving.history.append(release("1.2.2"))
+    mover = moving.mover()
+    moving.network.requests.clear()
+
+    results = mover.move_all(["latest", "1.2"])
+
+    assert [result.previous for result in results] == [
+        version if is_known else before,
+        "",
+        "",
+        "",
+    ]
+    # The look before the move knows it: no request is made for it.
+    gets = [each for each in moving.network.requests if each.startswith("GET")]
+    assert len(gets) == 2, "the manifest and the configuration of what latest named"
+
+
+def test_what_a_kept_tag_names_is_the_version_that_holds_it(moving: Movement) -> None:
+    higher = moving.first.put_image("", "1.3.0", {VERSION: "1.3.0"})
+    moving.first.tags |= {"latest": higher, "1.3.0": higher}
+
+    assert move(moving.mover(), LATEST).previous == "1.3.0"
 
 
 def test_a_refusal_is_reported_and_ends_the_move(moving: Movement) -> None:

@@ -5,34 +5,114 @@ import os
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from releasetag.cli.github import read_build_outputs, with_digests, write_failure
 from releasetag.cli.options import Shared
 from releasetag.cli.prepare import prepare
 from releasetag.config import Settings
-from releasetag.errors import InterruptError, ReleasetagError, UsageError
+from releasetag.errors import InterruptError, NoReleaseError, ReleasetagError, UsageError
 
 if TYPE_CHECKING:
+    from releasetag.report.github import BuildOutputs
+    from releasetag.report.messages import Messages
     from releasetag.report.record import PublishResult
 
 
-def publish(shared: Shared) -> int:
+def publish(
+    shared: Shared,
+    *,
+    all_components: Annotated[
+        bool, typer.Option("--all", help="Publish the release at HEAD of every component.")
+    ] = False,
+) -> int:
     """Build once and publish under every tag, in every repository.
 
     Running it again finishes what was stopped, and builds nothing that is published.
     """
-    return _Run(shared).run()
+    return _publish_all(shared) if all_components else _Run(shared).run()
+
+
+def _publish_all(shared: Shared) -> int:
+    """Publish one component after the other; one that fails does not keep the others back.
+
+    Returns:
+        The exit code of the first one that failed.
+    """
+    from releasetag.report.github import write_all_outputs
+    from releasetag.report.json import format_publishes
+    from releasetag.report.messages import Messages
+
+    messages = Messages(os.environ)
+    try:
+        names = _git_tags_at_head(shared, messages)
+    except ReleasetagError as error:
+        write_failure(error, os.environ)
+        raise
+    code = 0
+    results: list[PublishResult] = []
+    for name in names:
+        settings = {**shared.settings, "git_tag": name}
+        run = _Run(replace(shared, settings=settings), is_one_of_many=True)
+        own_code = run.run()
+        code = code or own_code
+        if run.result is not None:
+            results.append(run.result)
+        if own_code > 128:
+            break
+    text = format_publishes(results)
+    if shared.json:
+        print(text, end="")
+    try:
+        plan = results[0].plan if results else None
+        if plan is not None and (file := plan.settings.metadata_file):
+            _write_metadata_file(file, text)
+        if len(results) > 1:
+            write_all_outputs(results, os.environ)
+    except UsageError as error:
+        messages.error(error)
+        return code or error.exit_code
+    return code
+
+
+def _git_tags_at_head(shared: Shared, messages: "Messages") -> list[str]:
+    """Return the git tag of the release at HEAD of every component."""
+    from releasetag.plan import plan_all
+
+    tree, configuration = prepare(shared, messages)
+    plans = plan_all(tree, configuration, lambda _: None)  # each publish warns
+    head = tree.head()
+    names = [plan.release.git_tag for plan in plans if plan.release.revision == head]
+    if not names:
+        nearest = ", ".join(plan.release.git_tag for plan in plans)
+        raise NoReleaseError(
+            f"no component has a release at HEAD ({head[:7]})",
+            f"check out the commit of one: {nearest}",
+        )
+    return names
 
 
 class _Run:
-    """One run of the command, whose result is reported however it ends."""
+    """One run of the command, whose result is reported however it ends.
 
-    def __init__(self, shared: Shared) -> None:
+    Args:
+        is_one_of_many: whether the caller prints the JSON, of all.
+
+    Attributes:
+        result: what it came to; None before it ended.
+    """
+
+    def __init__(self, shared: Shared, *, is_one_of_many: bool = False) -> None:
         from releasetag.report.console import open_console
         from releasetag.report.progress import ConsoleReport
 
         self._shared = shared
+        self._is_one_of_many = is_one_of_many
+        self.result: PublishResult | None = None
         self._started = time.monotonic()
         self._console = open_console(stderr=True)
         self._report = ConsoleReport(
@@ -44,6 +124,7 @@ class _Run:
             tables=not shared.json,
         )
         self._settings: Settings | None = None
+        self._outputs: BuildOutputs | None = None
 
     def run(self) -> int:
         """Publish, and report the result.
@@ -72,8 +153,10 @@ class _Run:
         plan = plan_release(tree, configuration, os.environ, self._report.warn)
         self._settings = plan.settings
         _check_metadata_file(plan.settings.metadata_file)
+        self._outputs = read_build_outputs(tree, plan, os.environ)
         with open_tools(os.environ, plan.settings.insecure_registries) as tools:
             publish_release(tree, plan, tools, self._report)
+            self._outputs = with_digests(self._outputs, plan, self._report.record, tools)
 
     def _finish(self, error: ReleasetagError | None) -> int:
         """Write the files that are asked for, and print the JSON or the table, and the error.
@@ -90,9 +173,10 @@ class _Run:
         except UsageError as unwritten:
             result = result.failed(unwritten)
         try:
-            write_outputs(result, os.environ)
+            write_outputs(result, os.environ, self._outputs)
         except UsageError as unwritten:
             result = result.failed(unwritten)
+        self.result = result
         self._print(result)
         if result.error is None:
             return 0
@@ -103,10 +187,7 @@ class _Run:
         from releasetag.report.json import format_publish
 
         if self._settings is not None and (file := self._settings.metadata_file):
-            try:
-                file.write_text(format_publish(result), "utf-8")
-            except OSError as error:
-                raise _metadata_file_error(file, error) from None
+            _write_metadata_file(file, format_publish(result))
 
     def _print(self, result: "PublishResult") -> None:
         from releasetag.report.console import Tables, is_live
@@ -117,7 +198,7 @@ class _Run:
             if is_live(self._console) and sys.stdout.isatty() and not (shared.json or shared.quiet):
                 print()  # below the steps
             text = choose_format(json=shared.json, quiet=shared.quiet).format_publish(result)
-            print(text, end="")
+            print("" if shared.json and self._is_one_of_many else text, end="")
         elif result.items:
             # What was done before the failure belongs to the error, even with --quiet.
             print(Tables(self._console).format_publish(result), end="", file=sys.stderr)
@@ -157,6 +238,13 @@ def _check_metadata_file(file: Path | None) -> None:
     except OSError as error:
         raise _metadata_file_error(file, error) from None
     raise _metadata_file_error(file, OSError(reason, os.strerror(reason)))
+
+
+def _write_metadata_file(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, "utf-8")
+    except OSError as error:
+        raise _metadata_file_error(file, error) from None
 
 
 def _metadata_file_error(file: Path, error: OSError) -> UsageError:

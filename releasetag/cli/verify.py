@@ -18,6 +18,9 @@ def verify(
     deep: Annotated[
         bool, typer.Option("--deep", help="Look for every manifest and blob of every image.")
     ] = False,
+    all_components: Annotated[  # noqa: ARG001 (it says what is so without it)
+        bool, typer.Option("--all", help="Every component, as without this option.")
+    ] = False,
 ) -> int:
     """Compare what the registries serve with the git tags.
 
@@ -36,4 +39,9 @@ def verify(
         with open_tools(os.environ, settings.insecure_registries) as tools:
             verified += verify_repositories(tools.registries, settings, history, deep=deep)
     print(choose_format(json=shared.json, quiet=shared.quiet).format_verify(verified), end="")
-    return 1 if any(repository.has_drift(strict=strict) for repository in verified) else 0
+    drifted = [each for each in verified if each.has_drift(strict=strict)]
+    for each in drifted:
+        wrong = [f"{tag.name} ({tag.status})" for tag in each.wrong]
+        shown = ", ".join(wrong) or "the newest release is not published"
+        messages.alert("releasetag: drift", f"{each.repository}: {shown}")
+    return 1 if drifted else 0

@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from releasetag.build_inputs import BuildInputs, BuildSettings
+from releasetag.build_inputs import BuildInputs
 from releasetag.credentials.encodings import docker_auth_config
 from releasetag.errors import (
     AuthError,
@@ -36,6 +36,7 @@ from releasetag.errors import (
     UsageError,
 )
 from releasetag.image import parts
+from releasetag.image.bake import attests, escape, label_annotations
 from releasetag.image.builders import run_buildx
 from releasetag.image.source import ImageSource, MadeImage, PlatformImage, Preflight
 from releasetag.json_text import InvalidJsonError, parse_json
@@ -237,12 +238,12 @@ class BuildxPart(BuildxImage):
             if image.platform == part:
                 if image.origin is None:
                     self.require_ready(preflight)
-                    reference = self.plan.repositories[0].tagged(parts.tag_name(self.plan, part))
+                    reference = self.plan.repositories[0].tagged(self.plan.platform_tag(part))
                     self.report_build(self.inputs.context.root, preflight.builder, [part])
                     image, status = replace(image, origin=self._build_part(reference)), "pushed"
                 for repository in self.plan.repositories:
                     manifest = self._put_part(image, repository)
-                    reference = repository.tagged(parts.tag_name(self.plan, part))
+                    reference = repository.tagged(self.plan.platform_tag(part))
                     results.append(TagResult(reference, manifest.digest, status))
             images.append(image)
         made = MadeImage(platforms=tuple(images))
@@ -261,7 +262,7 @@ class BuildxPart(BuildxImage):
         manifest = parts.put(self.tools.registries, self.plan, image, repository)
         if manifest is None:
             assert image.origin is not None  # noqa: S101 (put has looked)
-            reference = repository.tagged(parts.tag_name(self.plan, image.platform))
+            reference = repository.tagged(self.plan.platform_tag(image.platform))
             raise parts.gone_error(reference, image.origin.digest)
         return manifest
 
@@ -299,8 +300,8 @@ def _target(inputs: BuildInputs, reference: Reference) -> dict[str, Any]:
         "ssh": list(settings.ssh),
         "cache-from": list(settings.cache_from),
         "cache-to": [*(["type=inline"] if settings.inline_cache else []), *settings.cache_to],
-        "annotations": [*_label_annotations(inputs), *settings.annotations],
-        "attest": _attests(settings),
+        "annotations": [*label_annotations(settings, inputs.labels), *settings.annotations],
+        "attest": attests(settings),
         "contexts": dict(each.partition("=")[::2] for each in settings.build_contexts),
         "ulimits": list(settings.ulimits),
         "cgroup-parent": settings.cgroup_parent,
@@ -311,26 +312,6 @@ def _target(inputs: BuildInputs, reference: Reference) -> dict[str, Any]:
         "pull": settings.pull,
     }
     return {name: value for name, value in target.items() if value}
-
-
-def _label_annotations(inputs: BuildInputs) -> list[str]:
-    """Return the labels as annotations of the index: some registries show no others."""
-    settings = inputs.settings
-    is_attested = any(not each.endswith("disabled=true") for each in _attests(settings))
-    if len(settings.platforms) < 2 and not is_attested:
-        return []  # there may be no index, and buildx refuses annotations of none
-    return [f"index:{key}={value}" for key, value in sorted(inputs.labels.items())]
-
-
-def _attests(settings: BuildSettings) -> list[str]:
-    """Return all attestations in the one form that a bake file has."""
-    found = []
-    for kind, value in (("provenance", settings.provenance), ("sbom", settings.sbom)):
-        if value == "false":
-            found.append(f"type={kind},disabled=true")
-        elif value is not None:
-            found.append(f"type={kind}" if value == "true" else f"type={kind},{value}")
-    return [*found, *settings.attests]
 
 
 def _is_harmless(name: str, value: str, environ: Mapping[str, str]) -> bool:
@@ -365,16 +346,7 @@ def _bake_definition(target: Mapping[str, Any]) -> bytes:
         # A name has one address: buildx refuses two.
         hosts[name] = f"{hosts[name]},{address}" if name in hosts else address
     whole = {**target, "extra-hosts": hosts} if hosts else target
-    return json.dumps({"target": {_TARGET: _escaped(whole)}}).encode()
-
-
-def _escaped(value: Any) -> Any:
-    """Escape templates, which bake expands in every string and name."""
-    if isinstance(value, str):
-        return value.replace("${", "$${").replace("%{", "%%{")
-    if isinstance(value, Mapping):
-        return {_escaped(name): _escaped(each) for name, each in value.items()}
-    return [_escaped(each) for each in value] if isinstance(value, list) else value
+    return json.dumps({"target": {_TARGET: escape(whole)}}).encode()
 
 
 def _digest(metadata: Path) -> str:

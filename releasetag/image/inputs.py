@@ -46,9 +46,9 @@ def _resolve(
     from releasetag.context.dockerfile import base_image, own_labels
 
     settings = plan.settings.on_platform(platform) if platform else plan.settings
-    context = _open_context(settings)
+    context = open_build_context(settings)
     commit_time = tree.commit_time(plan.release.revision) or 0
-    build_args = _build_args(settings.build_args, commit_time, plan.release, environ)
+    build_args = resolve_build_args(settings.build_args, commit_time, plan.release, environ)
     cache_from, cache_to = caches(plan)
     dockerfile = context.dockerfile.read_text("utf-8", "replace")
     # buildx takes keys as well, and reads them itself.
@@ -163,7 +163,7 @@ def _refuse_tag_of_release(spec: str, plan: Plan) -> None:
         )
 
 
-def _build_args(
+def resolve_build_args(
     given: Mapping[str, str | None],
     commit_time: int,
     release: Release,
@@ -181,7 +181,12 @@ def _build_args(
     return {"SOURCE_DATE_EPOCH": str(commit_time), **known}
 
 
-def _open_context(settings: "Settings") -> "BuildContext":
+def open_build_context(settings: "Settings") -> "BuildContext":
+    """Open the build context.
+
+    Raises:
+        UsageError: it, or its Dockerfile, is not there.
+    """
     from releasetag.context.tree import open_context
 
     root = settings.context or settings.base

@@ -23,11 +23,6 @@ from releasetag.tagging import TagResult
 _INDEX = "application/vnd.oci.image.index.v1+json"
 
 
-def tag_name(plan: Plan, platform: str) -> str:
-    """Return the exact tag of a platform's image."""
-    return f"{plan.exact[0].name}-{platform.replace('/', '-')}"
-
-
 def find_all(registries: Registries, plan: Plan) -> list[PlatformImage]:
     """Find the images of all platforms that earlier runs, or other parts, have pushed.
 
@@ -50,7 +45,7 @@ def _find(registries: Registries, plan: Plan, platform: str) -> Reference | None
     if not settings.push or (settings.overwrite and settings.part in {None, platform}):
         return None
     for repository in plan.repositories:
-        reference = repository.tagged(tag_name(plan, platform))
+        reference = repository.tagged(plan.platform_tag(platform))
         image = inspect_image(registries, reference, denied_is_absent=True)
         if image is None:
             continue
@@ -69,7 +64,7 @@ def put(
 ) -> Manifest | None:
     """Put a published platform's image under its tag in a repository; None if it is gone."""
     assert image.origin is not None  # noqa: S101 (the caller has looked)
-    reference = repository.tagged(tag_name(plan, image.platform))
+    reference = repository.tagged(plan.platform_tag(image.platform))
     registries.copy(image.origin, repository)
     digest = image.origin.digest
     manifest = registries.settled_manifest(repository.at(digest))
@@ -105,7 +100,7 @@ def wait_for_others(
             return image
         origin = _find(registries, plan, image.platform)
         if origin is None:
-            registries.settled_manifest(first.tagged(tag_name(plan, image.platform)))
+            registries.settled_manifest(first.tagged(plan.platform_tag(image.platform)))
             origin = _find(registries, plan, image.platform)
         return replace(image, origin=origin)
 

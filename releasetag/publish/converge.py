@@ -175,8 +175,9 @@ def _settle_one(mover: Mover, holder: Mover, reference: Reference) -> bool:
     result = move(holder, reference)
     is_changed = result.status == "pushed"
     if not own:
-        reason = f"{holder.release.version} was published meanwhile, which is higher"
-        result = replace(result, status="kept", reason=reason)
+        version = str(holder.release.version)
+        reason = f"{version} was published meanwhile, which is higher"
+        result = replace(result, status="kept", reason=reason, previous=version)
     if result.status != "unchanged":
         mover.report(result)
     return is_changed
@@ -224,8 +225,10 @@ def _left_behind(run: Run, plan: Plan, manifest: Manifest) -> list[Reference]:
     found = []
     for reference, digest in run.each(run.registries.digest, others):
         if reference.tag in planned:
-            reason = f"{held_by[reference.tag]} appeared meanwhile, which is higher"
-            run.report.published(TagResult(reference, digest or "", "kept", reason))
+            version = str(held_by[reference.tag])
+            reason = f"{version} appeared meanwhile, which is higher"
+            kept = TagResult(reference, digest or "", "kept", reason, previous=version)
+            run.report.published(kept)
         if digest == manifest.digest:
             found.append(reference)
     return found

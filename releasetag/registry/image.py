@@ -34,6 +34,7 @@ class Descriptor:
         media_type, digest: of the content.
         size: in bytes.
         platform: ``linux/amd64``; empty if there is none.
+        variant: of the platform: ``v7``; empty if there is none.
         annotations: of the descriptor, not of the content.
         artifact_type: of what is attached to an image, untrusted; empty if it is not said.
     """
@@ -44,6 +45,7 @@ class Descriptor:
     platform: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
     artifact_type: str = ""
+    variant: str = ""
 
     @property
     def is_manifest(self) -> bool:
@@ -148,6 +150,7 @@ class Manifest:
             named,
             strings(item.get("annotations")),
             strings(item).get("artifactType", ""),
+            platform.get("variant", ""),
         )
 
     def _malformed_error(self) -> BrokenImageError:
@@ -165,18 +168,23 @@ class ImageConfig:
         digest: of the configuration; the image ID of the classic image store.
         labels: untrusted.
         missing: why another image of the index cannot be used; empty if none was found.
+        platform: ``linux/arm/v7``, untrusted; empty if it does not say.
     """
 
     digest: str
     labels: Mapping[str, str]
     missing: str = ""
+    platform: str = ""
 
 
 def parse_config(content: bytes, digest: str) -> ImageConfig:
     """Parse an image configuration; one of another kind has no labels."""
-    settings = (parse_object(content) or {}).get("config")
+    parsed = parse_object(content) or {}
+    settings = parsed.get("config")
     labels = settings.get("Labels") if isinstance(settings, dict) else None
-    return ImageConfig(digest, strings(labels))
+    named = strings(parsed)
+    parts = [named[key] for key in ("os", "architecture", "variant") if named.get(key)]
+    return ImageConfig(digest, strings(labels), platform="/".join(parts))
 
 
 def parse_manifest(content: bytes, media_type: str, reference: str) -> Manifest:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TextIO, TypeAlias, TypeGuard
 
-from releasetag.report.record import Row
+from releasetag.report.record import Row, shorten
 from releasetag.report.workflow import without_commands
 from releasetag.text import printable
 
@@ -123,6 +123,10 @@ class Tables:
             *repositories,
         )
 
+    def format_plans(self, plans: "Iterable[Plan]") -> str:
+        """Format the plans of all components, one below the other."""
+        return "\n".join(map(self.format_plan, plans))
+
     def format_publish(self, result: "PublishResult") -> str:
         """Format what became of every tag, and why; in a dry run, what would."""
         if result.plan is None:
@@ -232,7 +236,7 @@ class Tables:
         Not by rich's grid: there a long name without a reason narrows the column of all reasons,
         and a reason cannot stand below its name.
         """
-        shown = [row._replace(reason=without_commands(printable(row.reason))) for row in rows]
+        shown = [row._replace(reason=without_commands(printable(_why(row)))) for row in rows]
         first = max((len(row.decision) for row in shown), default=0) + 4
         second = max((_width(row.name) for row in shown if row.reason), default=0) + 2
         lines: list[Line] = []
@@ -265,6 +269,12 @@ class Tables:
         if is_live(self._console) and _width(line) > self._console.width:
             return [_line(text, "bold"), _line(f"  {digest}", "bold")]
         return [_line(line, "bold")]
+
+
+def _why(row: Row) -> str:
+    if row.decision == "pushed" and row.previous and not row.reason:
+        return f"was {shorten(row.previous)}"
+    return row.reason
 
 
 def _line(text: str, style: str = "") -> Line:

@@ -18,6 +18,9 @@ class Format(Protocol):
     def format_plan(self, plan: "Plan") -> str:
         """Format a plan."""
 
+    def format_plans(self, plans: "Sequence[Plan]") -> str:
+        """Format the plans of all components."""
+
     def format_publish(self, result: "PublishResult") -> str:
         """Format a publish."""
 

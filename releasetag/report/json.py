@@ -1,7 +1,7 @@
 """The JSON that programs read: schema 1. No key is removed or changes its meaning."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from releasetag.errors import ReleasetagError
@@ -22,6 +22,20 @@ if TYPE_CHECKING:
 def format_plan(plan: "Plan") -> str:
     """Format a plan, as ``plan --json`` prints it."""
     return format_object(_plan(plan))
+
+
+def format_plans(plans: "Sequence[Plan]") -> str:
+    """Format the plans of all components, as ``plan --all --json`` prints them."""
+    return format_object({"plans": [_plan(plan) for plan in plans]})
+
+
+def format_publishes(results: "Sequence[PublishResult]") -> str:
+    """Format a publish of each component, as ``publish --all --json`` prints them."""
+    errors = [result.error for result in results if result.error is not None]
+    return format_object(
+        {"publishes": [json.loads(format_publish(result)) for result in results]},
+        errors[0] if errors else None,
+    )
 
 
 def format_publish(result: "PublishResult") -> str:
@@ -218,6 +232,8 @@ def _published(item: "TagResult") -> dict[str, str | None]:
         "digest": item.digest or None,
         "status": item.status,
     }
+    if item.previous:
+        shown["previous"] = item.previous
     if item.reason:
         shown["reason"] = item.reason
     if item.error:

@@ -57,6 +57,10 @@ class Messages:
         """Annotate a run on GitHub Actions with a note that the user sees without it elsewhere."""
         self._annotate("notice", "releasetag", text)
 
+    def alert(self, title: str, text: str) -> None:
+        """Annotate a run on GitHub Actions with an error that the user sees elsewhere without."""
+        self._annotate("error", title, text)
+
     def hold(self) -> None:
         """Keep annotations back, as long as the log takes no workflow commands."""
         with self._lock:

@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 
 
 class Row(NamedTuple):
-    """A line of a table: what became of a tag or a reference, and why."""
+    """A line of a table: what became of a tag or a reference, and why.
+
+    Attributes:
+        previous: the version or digest that it named before, or that it is kept at.
+    """
 
     decision: str
     name: str
     digest: str = ""
     reason: str = ""
+    previous: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,9 @@ class PublishResult:
         return self.error is None and not self.missing
 
     def _of(self, plan: "Plan") -> "PublishResult":
-        own = set(plan.references)
+        own, part = set(plan.references), plan.settings.part
+        if part:
+            own |= {each.tagged(plan.platform_tag(part)) for each in plan.repositories}
         items = tuple(item for item in self.items if item.reference in own)
         build = self.builds.get(plan.settings.variant)
         return replace(self, plan=plan, build=build, items=items)
@@ -100,7 +107,15 @@ class PublishResult:
             return []
         if self.variants:
             return [row for variant in self.variants for row in variant.rows]
-        tags = [Row(tag.action, tag.name, reason=tag.reason) for tag in self.plan.tags]
+        tags = [
+            Row(
+                tag.action,
+                tag.name,
+                reason=tag.reason,
+                previous="" if tag.held_by is None else str(tag.held_by),
+            )
+            for tag in self.plan.tags
+        ]
         if self.plan.settings.dry_run and self.error is None:
             return tags
         became = {item.reference: item for item in self.items}
@@ -111,7 +126,7 @@ class PublishResult:
         for reference in [*parts, *self.plan.references]:
             if item := became.get(reference):
                 why = item.reason or item.error
-                rows.append(Row(item.status, str(reference), item.digest, why))
+                rows.append(Row(item.status, str(reference), item.digest, why, item.previous))
             else:
                 rows.append(Row(otherwise, str(reference)))
         return rows + [row for row in tags if row.decision != "push"]
@@ -203,6 +218,11 @@ class Record:
         """
         builds = dict(self.builds)
         return PublishResult(self.plan, self.build, self.items, seconds, error, builds)
+
+
+def shorten(previous: str) -> str:
+    """Return a version, or the beginning of a digest, which is enough for a person."""
+    return previous[:19] if previous.startswith("sha256:") else previous
 
 
 def _done(items: "Iterable[TagResult]") -> "tuple[Reference, ...]":

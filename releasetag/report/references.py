@@ -19,6 +19,11 @@ def format_plan(plan: "Plan") -> str:
     return _lines(plan.references or names)
 
 
+def format_plans(plans: "Iterable[Plan]") -> str:
+    """Format the references to push of all components."""
+    return "".join(map(format_plan, plans))
+
+
 def format_publish(result: "PublishResult") -> str:
     """Format the references that name the release now."""
     is_dry = result.plan is not None and result.plan.settings.dry_run

@@ -16,6 +16,7 @@ from tests.conftest import Run
 from tests.support.cli import writes
 from tests.support.engine import Engine
 from tests.support.git import GitRepository
+from tests.support.github import parse_outputs
 from tests.support.image import busybox_files
 from tests.support.records import commands
 from tests.support.registry import RegistryServer
@@ -245,3 +246,47 @@ def test_sigterm_leaves_one_json_object(
     process.terminate()
     assert json.loads(process.stdout.read())["error"]["code"] == 143
     assert process.wait(60) == 143
+
+
+def test_all_components_at_head_are_published_and_one_that_fails_keeps_none_back(
+    git_repository: GitRepository, run: Run, registry: RegistryServer, tmp_path: Path
+) -> None:
+    names = ("docs", "api", "web")
+    entries = [
+        f'[[components]]\nname = "{name}"\ntag-prefix = "{name}/v"\n'
+        f'images = ["{registry.address}/acme/{name}"]\nbuild.file = "Dockerfile.{name}"\n'
+        for name in names
+    ]
+    files = busybox_files()
+    dockerfiles = {f"Dockerfile.{name}": files["Dockerfile"] for name in names}
+    dockerfiles["Dockerfile.api"] = "FROM scratch\nCOPY missing /\n"
+    git_repository.write({**files, **dockerfiles, "releasetag.toml": "".join(entries)})
+    git_repository.commit("first")
+    git_repository.tag("docs/v0.1.0")
+    git_repository.commit("second")
+    git_repository.tag("api/v1.2.3")
+    git_repository.tag("web/v9.0.0")
+    output, metadata = tmp_path / "output", tmp_path / "metadata"
+    env = {"GITHUB_OUTPUT": str(output)}
+    publish = ("publish", "--all", "--json", "--metadata-file", str(metadata))
+
+    done = run(*publish, cwd=git_repository.path, env=env)
+
+    assert done.returncode == 7, done
+    api, web = done.json["publishes"]
+    assert done.json["error"] == api["error"]
+    assert (api["git_tag"], api["digest"]) == ("api/v1.2.3", None)
+    assert (web["git_tag"], web["digest"]) == ("web/v9.0.0", registry.digest("acme/web", "latest"))
+    assert registry.tags("acme/docs") == []
+    assert json.loads(metadata.read_text()) == done.json
+    values = parse_outputs(output.read_text().split("version<<")[-1].join(["version<<", ""]))
+    assert json.loads(values["json"]) == done.json
+    assert (values["complete"], values["version"]) == ("false", "")
+    assert values["tags"].split() == web["references"]
+
+    git_repository.git("commit", "--allow-empty", "--quiet", "--message", "later")
+    output.write_text("")
+    none = run("publish", "--all", "--json", cwd=git_repository.path, env=env)
+    assert none.returncode == 3, none
+    assert json.loads(parse_outputs(output.read_text())["json"]) == none.json
+    assert "api/v1.2.3, web/v9.0.0" in none.stderr

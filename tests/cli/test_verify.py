@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import Run
 from tests.support.cli import LABEL, no_engine, put_release, writes
 from tests.support.git import GitRepository
-from tests.support.registry import RegistryServer
+from tests.support.registry import IMAGE_MANIFEST, RegistryServer
 from tests.support.run import start_cli
 
 
@@ -175,3 +175,47 @@ def test_a_signal_is_told_in_two_lines_and_as_json(
     error = json.loads(stdout)["error"]
     assert (error["code"], error["kind"]) == (128 + number, "interrupted")
     assert stderr.splitlines() == [f"error: {error['message']}", f"hint: {error['hint']}"]
+
+
+def test_drift_is_an_error_on_the_page_of_a_run(
+    app: GitRepository, run: Run, registry: RegistryServer, image: str
+) -> None:
+    put_release(registry, "1.9.0", "1.9", "latest")
+    put_release(registry, "2.0.0", "2.0")
+    verify, github = ("verify", "-i", image), {"GITHUB_ACTIONS": "true"}
+
+    done = run(*verify, cwd=app.path, env=github)
+
+    assert done.returncode == 1, done
+    assert done.stderr == f"::error title=releasetag%3A drift::{image}: latest (drift)\n"
+    registry.put_manifest(
+        "acme/app", "latest", registry.manifest("acme/app", "2.0.0") or b"", IMAGE_MANIFEST
+    )
+    assert run(*verify, cwd=app.path, env=github).stderr == ""
+    strict = run(*verify, "--strict", cwd=app.path, env=github)
+    message = f"{image}: the newest release is not published"
+    assert strict.stderr == f"::error title=releasetag%3A drift::{message}\n"
+
+
+def test_all_components_are_verified_with_and_without_saying_so(
+    app: GitRepository, run: Run, registry: RegistryServer
+) -> None:
+    names = ("one", "two")
+    app.write(
+        {
+            "releasetag.toml": "".join(
+                f'[[components]]\nname = "{name}"\ntag-prefix = "{name}/v"\n'
+                f'images = ["{registry.address}/acme/{name}"]\n'
+                for name in names
+            )
+        }
+    )
+    for name in names:
+        app.tag(f"{name}/v1.0.0")
+
+    done = run("verify", "--all", "--json", cwd=app.path)
+
+    assert done.returncode == 0, done
+    verified = [each["repository"] for each in done.json["repositories"]]
+    assert verified == [f"{registry.address}/acme/{name}" for name in names]
+    assert run("verify", "--json", cwd=app.path).json == done.json

@@ -409,3 +409,41 @@ def test_a_buildx_that_is_too_old_for_a_bake_file_gets_a_hint(
     assert done.returncode == 2, done
     assert "update buildx" in done.json["error"]["hint"]
     assert "s3cr3t" not in done.stdout + done.stderr
+
+
+def test_bake_reads_the_file_that_a_plan_writes(
+    docker_command: dict[str, str], git_repository: GitRepository, home: Path, run: Run
+) -> None:
+    """As docker/bake-action does: with a file of the repository's that inherits from it."""
+    inherits = 'target "app" {\n  inherits = ["docker-metadata-action"]\n}\n'
+    git_repository.write({"Dockerfile": "FROM scratch\n", "docker-bake.hcl": inherits})
+    git_repository.commit()
+    git_repository.tag("v1.2.3")
+    output = home / "output"
+    step = {"GITHUB_OUTPUT": str(output), "RUNNER_TEMP": str(home), "TOKEN": "secret of the plan"}
+    settings = {
+        "RELEASETAG_BUILD_ARGS": "VERSION={version}\nTOKEN\nX=${y}",
+        "RELEASETAG_LABELS": "price=${cost} %{x}",
+    }
+
+    planned = run("plan", "-i", "acme/app", cwd=git_repository.path, env={**step, **settings})
+    assert planned.returncode == 0, planned
+    (file,) = home.glob("releasetag-bake-*.json")
+    done = subprocess.run(
+        ["docker", "buildx", "bake", "--file=docker-bake.hcl", f"--file={file}", "--print", "app"],
+        cwd=git_repository.path,
+        env=clean_environ(home) | docker_command | {"TOKEN": "secret of the build"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    target = json.loads(done.stdout)["target"]["app"]
+    assert target["tags"] == ["acme/app:1.2.3", "acme/app:1.2", "acme/app:latest"]
+    assert target["labels"]["org.opencontainers.image.revision"] == git_repository.head
+    # It prints what a bake file would hold, so templates are escaped again.
+    assert target["labels"]["price"] == "$${cost} %%{x}"
+    assert "manifest:price=$${cost} %%{x}" in target["annotations"]
+    assert target["args"].pop("SOURCE_DATE_EPOCH").isdigit()
+    assert target["args"] == {"VERSION": "1.2.3", "TOKEN": "secret of the build", "X": "$${y}"}
+    assert "secret of the plan" not in file.read_text() + output.read_text()

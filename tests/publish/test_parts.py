@@ -286,6 +286,11 @@ def test_the_parts_of_variants_are_published_together() -> None:
     for part in PLATFORMS:
         runner = start(world, part).finish()
         assert runner.error is None
+        result = runner.record.result(1.0)
+        tags = [{item.reference.tag for item in each.items} for each in result.variants]
+        name = part.replace("/", "-")
+        for own, exact in zip(tags, ("1.2.3", "1.2.3-alpine"), strict=True):
+            assert [tag for tag in own if "linux" in tag] == [f"{exact}-{name}"]
     registry, *_ = world.registries.values()
     assert {"1.2.3", "1.2.3-alpine", "latest", "alpine"} <= set(registry.tags)
     assert registry.tags["latest"] != registry.tags["alpine"]

@@ -212,7 +212,14 @@ def test_a_lower_release_does_not_move_tags_to_one_that_is_not_in_place_with_all
         # 1.9.1-rc is the candidate's own, and would be the variant's for 1.9.1.
         (TEMPLATES, ("", "-rc"), "v1.9.1", {**COMMITS, "v1.9.1-rc": "4" * 40}, "1.9.1-rc"),
         (TEMPLATES, ("", "-rc"), "v1.9.1-rc", {**COMMITS, "v1.9.1-rc": "4" * 40}, "1.9.1-rc"),
-        # {channel} is alpha, and so is the variant's bare name.
+        # {channel} is alpha, and so is the variant's bare name; in whichever release it is.
+        (
+            ("{version}", "{channel}", "latest"),
+            ("", "-alpha"),
+            "v1.9.1",
+            {**COMMITS, "v2.0.0-alpha.1": "5" * 40},
+            "alpha",
+        ),
         (
             ("{version}", "{channel}", "latest"),
             ("", "-alpha"),

@@ -1,6 +1,7 @@
 """What GitHub Actions reads: what is, and text from elsewhere forges no output and no table."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,29 +11,10 @@ from releasetag.publish import Provenance
 from releasetag.report.github import format_outputs, format_summary, write_outputs
 from releasetag.report.json import format_publish
 from releasetag.report.record import PublishResult, Record
-from tests.support.records import BUILD, DIGEST, HOSTILE, IMAGE_ID, result
+from tests.support.github import parse_outputs
+from tests.support.records import BUILD, DIGEST, HOSTILE, IMAGE_ID, record, result
 
 MARKDOWN = "| <script>alert(1)</script> [x](http://evil) `code` **bold** @user #1 ![](y)"
-
-
-def parse_outputs(written: str) -> dict[str, str]:
-    """Read the file as GitHub's documentation describes it."""
-    values: dict[str, str] = {}
-    lines = iter(written.split("\n"))
-    for line in lines:
-        if not line:
-            continue
-        name, mark, end = line.partition("<<")
-        assert mark, f"not the start of a value: {line!r}"
-        value = []
-        for inner in lines:
-            if inner == end:
-                break
-            value.append(inner)
-        else:
-            raise AssertionError(f"{name} has no end")
-        values[name] = "\n".join(value)
-    return values
 
 
 def test_the_outputs() -> None:
@@ -91,12 +73,37 @@ def test_the_summary() -> None:
     assert format_summary(result(BUILD, "pushed", "pushed")) == (
         "### `v1.9.1`\n\n"
         f"`{DIGEST}` (builder: buildkit)\n\n"
-        "| tag | decision | digest | why |\n"
-        "|---|---|---|---|\n"
-        f"| `acme/app:1.9.1` | pushed | `{DIGEST}` |  |\n"
-        f"| `acme/app:1.9` | pushed | `{DIGEST}` |  |\n"
-        "| `latest` | keep |  | stays at 2.0.1, which is higher |\n\n"
+        "| tag | decision | digest | version | why |\n"
+        "|---|---|---|---|---|\n"
+        f"| `acme/app:1.9.1` | pushed | `{DIGEST}` | new: 1.9.1 |  |\n"
+        f"| `acme/app:1.9` | pushed | `{DIGEST}` | new: 1.9.1 |  |\n"
+        "| `latest` | keep |  | kept at 2.0.1 | stays at 2.0.1, which is higher |\n\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "previous", "overwrite", "shown"),
+    [
+        ("pushed", "1.9.0", False, "1.9.0 → 1.9.1"),
+        ("pushed", f"sha256:{'ab' * 32}", False, "sha256:abababababab → 1.9.1"),
+        ("pushed", "", False, "new: 1.9.1"),
+        # An engine's push may have replaced another image.
+        ("pushed", "", True, "1.9.1"),
+        ("unchanged", "", False, "1.9.1"),
+        ("kept", "2.0.0", False, "kept at 2.0.0"),
+        ("kept", "", False, ""),
+        ("failed", "1.9.0", False, ""),
+        ("pushed", "1|<b>", False, "1\\|\\<b\\> → 1.9.1"),
+    ],
+)
+def test_the_summary_says_from_which_version_to_which_a_tag_moved(
+    status: str, previous: str, overwrite: bool, shown: str
+) -> None:
+    reported = record(BUILD, status, overwrite=overwrite)
+    (item,) = reported.items
+    reported.published(replace(item, previous=previous))
+
+    assert f" | {shown} |  |\n" in format_summary(reported.result(1.0))
 
 
 def test_the_summary_of_a_failure_begins_with_the_error_and_says_what_was_not_done() -> None:
@@ -107,11 +114,11 @@ def test_the_summary_of_a_failure_begins_with_the_error_and_says_what_was_not_do
         "**error:** cannot push acme/app:1.9.1: 503\n\n"
         "**hint:** run again: \\<later\\>\n\n"
         "### `v1.9.1`\n\n"
-        "| tag | decision | digest | why |\n"
-        "|---|---|---|---|\n"
-        "| `acme/app:1.9.1` | failed |  | 503 |\n"
-        "| `acme/app:1.9` | not done |  |  |\n"
-        "| `latest` | keep |  | stays at 2.0.1, which is higher |\n\n"
+        "| tag | decision | digest | version | why |\n"
+        "|---|---|---|---|---|\n"
+        "| `acme/app:1.9.1` | failed |  |  | 503 |\n"
+        "| `acme/app:1.9` | not done |  |  |  |\n"
+        "| `latest` | keep |  | kept at 2.0.1 | stays at 2.0.1, which is higher |\n\n"
     )
 
 
@@ -136,7 +143,7 @@ def test_no_text_from_elsewhere_is_markdown_in_the_summary(text: str) -> None:
     rows = [line for line in written.splitlines() if line.startswith("| `acme")]
     assert len(rows) == 2
     for row in rows:
-        assert len(re.findall(r"(?<!\\)\|", row)) == 5, row
+        assert len(re.findall(r"(?<!\\)\|", row)) == 6, row
 
 
 def test_files_are_appended_to_where_the_environment_names_them(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The JSON is exactly what DESIGN promises: names, types, order, and nothing that is not known."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from releasetag.report.json import (
 from releasetag.report.record import PromoteResult, Record
 from releasetag.tagging import TagResult
 from releasetag.verify import VerifiedRepository, VerifiedTag
-from tests.support.records import BUILD, DIGEST, IMAGE_ID, REVISION, plan, promotion, result
+from tests.support.records import BUILD, DIGEST, IMAGE_ID, REVISION, plan, promotion, record, result
 
 PLAN = {
     "schema": 1,
@@ -122,6 +123,15 @@ def test_a_reference_that_was_kept_or_failed_says_why() -> None:
         },
         {"reference": "acme/app:1.9", "digest": None, "status": "failed", "error": "denied"},
     ]
+
+
+def test_a_reference_that_was_moved_says_what_it_named_before() -> None:
+    reported = record(BUILD, "pushed")
+    (item,) = reported.items
+    reported.published(replace(item, previous="1.9.0"))
+
+    (shown,) = read(format_publish(reported.result(1.0)))["published"]
+    assert shown["previous"] == "1.9.0"
 
 
 @pytest.mark.parametrize(

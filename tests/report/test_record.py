@@ -77,7 +77,7 @@ def test_the_first_error_counts() -> None:
     assert result().failed(second).error is second
 
 
-KEEP = Row("keep", "latest", reason="stays at 2.0.1, which is higher")
+KEEP = Row("keep", "latest", reason="stays at 2.0.1, which is higher", previous="2.0.1")
 
 
 @pytest.mark.parametrize(
