@@ -82,15 +82,19 @@ class Template:
         """Explain to a person why this version has no such tag; empty if it has one."""
         if self.kind == "commit":
             return ""
-        for field in _NUMBER_FIELDS:
-            if field in self.fields and not getattr(version, field):
-                return f"{version} has no {field} number"
+        if lacking := self._lacking(version):
+            return f"{version} has no {lacking} number"
         if self.kind == "floating":
             return self._why_not_moved(version)
         # {major}.{minor}.{patch} of 1.2.3-rc.1 is the name of another version.
         if self.fields & _VERSION_FIELDS or version.is_its_numbers:
             return ""
         return f"{'a prerelease' if version.prerelease else version} is not what its numbers name"
+
+    def _lacking(self, version: Version) -> str:
+        """Return the first number that the template holds and the version lacks."""
+        lacking = _NUMBER_FIELDS[len(version.numbers) :]
+        return next((field for field in lacking if field in self.fields), "") if lacking else ""
 
     def _why_not_moved(self, version: Version) -> str:
         if "channel" in self.fields:
@@ -117,9 +121,9 @@ class Template:
         Raises:
             UsageError: no Docker tag can have that name.
         """
-        values = _values(version, revision, git_tag)
-        if not all(values[field] for field in self.fields.intersection(_NUMBER_FIELDS)):
+        if self._lacking(version):
             return None
+        values = _values(version, revision, git_tag)
         name = _FIELD.sub(lambda field: values[field[1]], self.text)
         if is_tag(name):
             return name

@@ -31,6 +31,7 @@ SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 _MAX_LENGTH = 1000
 
 _Key = tuple[tuple[int, int, str], ...]
+_Parts = tuple[Scheme, tuple[str, ...], str, str]
 
 # The library's grammar without its object, which takes thrice as long to make as ours: a repository
 # may have 100,000 tags.
@@ -56,21 +57,35 @@ class Version:
     Attributes:
         order: what comparisons look at.
         text: the version as it was written; under PEP 440 normalized.
-        scheme: that it was read by.
-        numbers: the first one to all of the numbers, as written.
-        prerelease: ``rc.1``, or ``rc1`` under PEP 440; empty for a stable version.
-        build: the build metadata, or PEP 440's local version; empty if there are none.
+        parts: the rest; see the properties. (Every field costs time, for 100,000 git tags.)
     """
 
     order: tuple[Any, ...] = field(repr=False)
     text: str = field(compare=False)
-    scheme: Scheme = field(compare=False, repr=False)
-    numbers: tuple[str, ...] = field(compare=False, repr=False)
-    prerelease: str = field(default="", compare=False, repr=False)
-    build: str = field(default="", compare=False, repr=False)
+    parts: _Parts = field(compare=False, repr=False)
 
     def __str__(self) -> str:
         return self.text
+
+    @property
+    def scheme(self) -> Scheme:
+        """The scheme that it was read by."""
+        return self.parts[0]
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """All of its numbers, as written."""
+        return self.parts[1]
+
+    @property
+    def prerelease(self) -> str:
+        """``rc.1``, or ``rc1`` under PEP 440; empty for a stable version."""
+        return self.parts[2]
+
+    @property
+    def build(self) -> str:
+        """The build metadata, or PEP 440's local version; empty if there are none."""
+        return self.parts[3]
 
     @property
     def major(self) -> str:
@@ -160,11 +175,10 @@ def _parse_semver(text: str) -> Version | None:
         return None
     major, minor, patch, prerelease, build = match.groups()
     # Build metadata may have leading zeros (1.0.0+01 beside 1.0.0+1): the text decides last.
-    order = (
-        *(int(major), int(minor), int(patch)),
-        *(not prerelease, _key(prerelease), _key(build), text),
-    )
-    return Version(order, text, "semver", (major, minor, patch), prerelease or "", build or "")
+    numbers = int(major), int(minor), int(patch)
+    order = (*numbers, not prerelease, _key(prerelease), _key(build), text)
+    parts: _Parts = ("semver", (major, minor, patch), prerelease or "", build or "")
+    return Version(order, text, parts)
 
 
 def _parse_pep440(text: str) -> Version | None:
@@ -182,7 +196,8 @@ def _parse_pep440(text: str) -> Version | None:
     if parsed.dev is not None:
         early.append(f"dev{parsed.dev}")
     numbers = tuple(map(str, parsed.release))
-    return Version((parsed,), str(parsed), "pep440", numbers, ".".join(early), parsed.local or "")
+    parts: _Parts = ("pep440", numbers, ".".join(early), parsed.local or "")
+    return Version((parsed,), str(parsed), parts)
 
 
 def _parse_loose(text: str) -> Version | None:
@@ -191,7 +206,7 @@ def _parse_loose(text: str) -> Version | None:
         return None
     numbers = tuple(match[1].split("."))
     rebuild = -1 if match[2] is None else int(match[2])
-    return Version((tuple(map(int, numbers)), rebuild), text, "loose", numbers)
+    return Version((tuple(map(int, numbers)), rebuild), text, ("loose", numbers, "", ""))
 
 
 _PARSERS: Mapping[Scheme, Callable[[str], Version | None]] = {
