@@ -1,6 +1,7 @@
 """Several platforms under one index, on every kind of engine."""
 
 import json
+import shutil
 import urllib.request
 from pathlib import Path
 
@@ -202,3 +203,22 @@ def test_a_platform_that_is_not_built_is_refused_before_anything_is(
         "hint: the platforms are: linux/amd64, linux/arm64, linux/386\n",
     )
     assert registry.tags("acme/app") == []
+
+
+def test_each_runner_needs_the_binary_of_its_own_part_alone(
+    app: GitRepository, run: Run, registry: RegistryServer
+) -> None:
+    toml = PREBUILT.format(images=json.dumps([f"{registry.address}/acme/app"]))
+    toml = toml.partition("[build.platform")[0].replace(', "linux/arm/v7"', "")
+    app.write({"releasetag.toml": toml, "Dockerfile": "FROM scratch\nCOPY app /\n"})
+    app.git("tag", "--force", "v1.2.3", app.commit("binaries"))
+    complete = []
+    for arch in ("amd64", "arm64"):
+        app.write({f"dist/linux-{arch}/app": f"{arch}\n"})  # which is not in git
+        done = run("publish", "--part", f"linux/{arch}", "--json", cwd=app.path)
+        assert done.returncode == 0, done
+        complete.append(done.json["complete"])
+        shutil.rmtree(app.path / "dist")
+
+    assert complete == [False, True]
+    assert set(children(registry, "latest")) == {"linux/amd64", "linux/arm64"}
