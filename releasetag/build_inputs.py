@@ -80,6 +80,8 @@ class BuildInputs:
         build_args: values by name.
         labels: of the image, without those that the Dockerfile's own win over.
         secrets, agents: what RUN instructions may mount, read from ``settings``.
+        index_labels: of an index, whose platforms are built from different ones; None: ``labels``.
+        by_platform: what platforms are built from, where that is another.
     """
 
     context: "BuildContext"
@@ -90,3 +92,14 @@ class BuildInputs:
     labels: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple["Secret", ...] = ()
     agents: tuple["SshAgent", ...] = ()
+    index_labels: Mapping[str, str] | None = None
+    by_platform: "Mapping[str, BuildInputs]" = field(default_factory=dict)
+
+    def on_platform(self, platform: str | None) -> "BuildInputs":
+        """Return what the image of a platform is built from."""
+        return self.by_platform.get(platform or "", self)
+
+    @property
+    def labels_of_index(self) -> Mapping[str, str]:
+        """The labels that an index of several platforms has as annotations."""
+        return self.labels if self.index_labels is None else self.index_labels

@@ -76,7 +76,9 @@ def _git(
         yield Finding("work tree", "note", count, "publish wants a clean one: commit or stash")
     yield _history(git_tags)
     for settings in configuration.all():
-        releases = settings.policy.counted(git_tags.releases(settings.tag_prefix))
+        releases = settings.policy.counted(
+            git_tags.releases(settings.tag_prefix, settings.versions)
+        )
         top = highest(releases)
         if top is not None:
             known = f"{len(releases)} release{'s' * (len(releases) != 1)}"

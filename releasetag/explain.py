@@ -49,7 +49,9 @@ def explain_tag(
     """
     found = []
     for settings, reference in _references(configuration, text):
-        releases = settings.policy.counted(git_tags.releases(settings.tag_prefix))
+        releases = settings.policy.counted(
+            git_tags.releases(settings.tag_prefix, settings.versions)
+        )
         image = inspect_image(registries, reference)
         manifest = registries.manifest(reference) if image and not image.problem else None
         findings = tuple(_explain(tree, registries, settings, releases, reference, image, manifest))
@@ -81,7 +83,10 @@ def _references(configuration: Configuration, text: str) -> list[tuple[Settings,
 def _owner(candidates: Sequence[Settings], tag: str) -> Settings:
     """Return the component or variant that may have a tag; the first one if none does."""
     for settings in candidates:
-        if any(template.may_render(tag) for template in settings.tags):
+        if any(
+            template.may_render(tag, settings.versions, settings.tag_prefix)
+            for template in settings.tags
+        ):
             return settings
     return candidates[0]
 
@@ -102,14 +107,15 @@ def _explain(
     if image.problem:
         yield Finding("image", "problem", image.problem, "publish it again")
         return
-    if image.version is None:
+    version = image.version(settings.versions)
+    if version is None:
         said = f"says {image.version_text!r}, which is no version" if image.version_text else ""
         yield Finding("image", "problem", said or "does not say what version it is")
         return
     commit = printable(image.revision[:12])
     yield Finding("image", "ok", f"says version {image.version_text}, of commit {commit or 'none'}")
-    release = next((each for each in releases if each.version == image.version), None)
-    yield from _rule(registries, settings, releases, reference, image.version, image.revision)
+    release = next((each for each in releases if each.version == version), None)
+    yield from _rule(registries, settings, releases, reference, version, image.revision)
     yield from _git(tree, release, image)
     yield from _exact(registries, settings, release, reference, image)
     if manifest is not None:

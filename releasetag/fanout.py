@@ -52,12 +52,12 @@ def fan_out(
         history: all releases that count; it need not hold the release itself.
 
     Raises:
-        UsageError: a template gives an impossible tag, a floating tag could be the exact tag of a
-            version, or the version is tagged at another commit as well.
+        UsageError: a template gives an impossible tag, a floating tag is or could be an exact tag,
+            or the version is tagged at another commit as well.
     """
     known = list(history)
     _refuse_ambiguous(release, known)
-    policy.check(release.version, release.revision)
+    policy.check([release], known)
     floating = policy.floating_tags(release.version, release.revision)
     holders = _higher_holders(floating, release.version, known, policy)
     tags: dict[str, PlannedTag] = {}

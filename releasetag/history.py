@@ -8,7 +8,7 @@ from releasetag.errors import HistoryError, UsageError
 from releasetag.git import LOCAL_HINT, WorkTree
 from releasetag.remote_url import without_credentials
 from releasetag.text import printable
-from releasetag.version import Release, version_of
+from releasetag.version import Release, Scheme, version_of
 
 HistoryMode = Literal["auto", "local", "remote"]
 HISTORY_MODES: tuple[HistoryMode, ...] = get_args(HistoryMode)
@@ -33,24 +33,27 @@ class GitTags:
     shallow: bool
     mode: HistoryMode
     remote: str
-    _releases: dict[str | None, tuple[Release, ...]] = field(
+    _releases: dict[tuple[str | None, Scheme], tuple[Release, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
-    def releases(self, prefix: str | None) -> tuple[Release, ...]:
+    def releases(self, prefix: str | None, scheme: Scheme) -> tuple[Release, ...]:
         """Return the tags that are releases behind a prefix (None: an optional ``v``)."""
-        if prefix not in self._releases:
-            self._releases[prefix] = tuple(self._parsed(self.commits, prefix))
-        return self._releases[prefix]
+        key = prefix, scheme
+        if key not in self._releases:
+            self._releases[key] = tuple(self._parsed(self.commits, *key))
+        return self._releases[key]
 
-    def releases_at(self, revision: str, prefix: str | None) -> tuple[Release, ...]:
+    def releases_at(self, revision: str, prefix: str | None, scheme: Scheme) -> tuple[Release, ...]:
         """Return the releases of one commit. Unlike `releases`, parse no other tag's name."""
         names = [name for name, commit in self.commits.items() if commit == revision]
-        return tuple(self._parsed(names, prefix))
+        return tuple(self._parsed(names, prefix, scheme))
 
-    def _parsed(self, names: Iterable[str], prefix: str | None) -> Iterator[Release]:
+    def _parsed(
+        self, names: Iterable[str], prefix: str | None, scheme: Scheme
+    ) -> Iterator[Release]:
         for name in names:
-            version = version_of(name, prefix)
+            version = version_of(name, prefix, scheme)
             if version is not None:
                 yield Release(name, version, self.commits[name])
 

@@ -142,7 +142,9 @@ def plan_all(
     git_tags = read_git_tags(tree, default.history, default.remote)
     plans, warned = [], set[str]()
     for settings in _all_settings(configuration):
-        of_component = _counting(git_tags.releases(settings.tag_prefix), configuration, settings)
+        of_component = _counting(
+            git_tags.releases(settings.tag_prefix, settings.versions), configuration, settings
+        )
         here = [release for release in of_component if release.revision == head]
         release = highest(here or of_component)
         if release is not None:
@@ -167,7 +169,7 @@ def plan_for(release: Release, settings: Settings, git_tags: GitTags) -> Plan:
         UsageError: a template gives an impossible tag, two variants would have one tag, or there is
             no variant of a name that is picked.
     """
-    history = settings.policy.counted(git_tags.releases(settings.tag_prefix))
+    history = settings.policy.counted(git_tags.releases(settings.tag_prefix, settings.versions))
     plans = [
         Plan(
             release,
@@ -214,7 +216,7 @@ def _refuse_shared_tags(plan: Plan, component: Settings) -> None:
         taken |= {
             name: plan.release
             for name, tag in names.items()
-            if tag.kind == "floating" and policy.is_exact(name)
+            if tag.kind == "floating" and policy.is_reserved(name)
         }
         for name, release in taken.items():
             raise UsageError(
@@ -271,7 +273,7 @@ def _named_release(
             f"there is no git tag {shown} (from {where})",
             _advice(tree, configuration, git_tags, f"fetch it: git fetch origin tag {name}"),
         )
-    releases = git_tags.releases_at(commit, settings.tag_prefix)
+    releases = git_tags.releases_at(commit, settings.tag_prefix, settings.versions)
     for release in settings.policy.counted(releases):
         if release.git_tag == name:
             return release, settings
@@ -289,7 +291,9 @@ def _release_at_head(
         (release, settings)
         for settings in _all_settings(configuration)
         for release in _counting(
-            git_tags.releases_at(revision, settings.tag_prefix), configuration, settings
+            git_tags.releases_at(revision, settings.tag_prefix, settings.versions),
+            configuration,
+            settings,
         )
     ]
     if len({settings.tag_prefix for _, settings in here}) > 1:
@@ -324,12 +328,18 @@ def _counting(
 
 def _advice(tree: WorkTree, configuration: Configuration, git_tags: GitTags, otherwise: str) -> str:
     """Return what to do where there is no release: names the nearest one, if there is any."""
-    releases = [
-        release
+    # Of several at one commit the highest, component by component: their versions may be of
+    # schemes that cannot be compared.
+    commits = {
+        release.revision: release
         for settings in _all_settings(configuration)
-        for release in _counting(git_tags.releases(settings.tag_prefix), configuration, settings)
-    ]
-    commits = {r.revision: r for r in sorted(releases, key=lambda r: r.version)}
+        for release in sorted(
+            _counting(
+                git_tags.releases(settings.tag_prefix, settings.versions), configuration, settings
+            ),
+            key=lambda release: release.version,
+        )
+    }
     nearest = tree.nearest(tree.head(), commits) if commits else None
     if nearest is None:
         return otherwise

@@ -16,7 +16,14 @@ from releasetag.publish.gates import gate_environ, run_gate
 from releasetag.published import inspect_image, proven_version
 from releasetag.reference import Reference, Repository
 from releasetag.registry import Manifest, Registries
-from releasetag.tagging import Mover, TagResult, higher_holder, put, report_outcome
+from releasetag.tagging import (
+    Mover,
+    TagResult,
+    higher_holder,
+    put,
+    report_outcome,
+    require_floating,
+)
 from releasetag.template import parse_template
 from releasetag.version import Release, Version
 
@@ -140,7 +147,7 @@ def plan_promotion(
             f"the release {release.git_tag or release.version} is ignored (yanked) by the settings",
             "take it out of `ignore`, or promote another release",
         )
-    policy, names = _pick(settings.policy, release, picks)
+    policy, names = _pick(settings.policy, release, history, picks)
     manifest = _find_manifest(registries, settings, release, history)
     mover = Mover(
         registries,
@@ -254,10 +261,12 @@ def promote_release(
     warn_or_raise_unsure(settled.unsure, pushed, warn)
 
 
-def _pick(policy: TagPolicy, release: Release, picks: Sequence[str]) -> tuple[TagPolicy, list[str]]:
+def _pick(
+    policy: TagPolicy, release: Release, history: Sequence[Release], picks: Sequence[str]
+) -> tuple[TagPolicy, list[str]]:
     """Return the names of the tags to move, and the policy with the templates that were picked."""
     version, revision = release.version, release.revision
-    policy.check(version, revision)
+    policy.check([release], history)
     own = policy.floating_tags(version, revision)
     if picks:
         rendered = dict(policy.render_floating(version, revision))
@@ -265,7 +274,7 @@ def _pick(policy: TagPolicy, release: Release, picks: Sequence[str]) -> tuple[Ta
         for pick in picks:
             template = parse_template(pick)
             name = template.render(version, revision)
-            if template.kind != "floating" or name is None or policy.is_exact(name):
+            if template.kind != "floating" or name is None or policy.is_reserved(name):
                 raise UsageError(
                     f"{pick!r} is no floating tag of {version}",
                     "name one such as latest or {major}.{minor}: exact tags never move",
@@ -274,6 +283,7 @@ def _pick(policy: TagPolicy, release: Release, picks: Sequence[str]) -> tuple[Ta
         own = chosen
         more = tuple(each for each in own.values() if each not in policy.templates)
         policy = replace(policy, templates=policy.templates + more)
+        policy.check([release], history)
     if not own:
         raise UsageError(
             f"no floating tag applies to {version}", "name the tags to move with --tag"
@@ -319,6 +329,7 @@ def _inspect(mover: Mover, reference: Reference) -> Promotion:
     digest = registries.digest(reference)
     if digest is None or digest == mover.manifest.digest:
         return Promotion(reference, digest or "", None, moves_down=False)
+    require_floating(mover, reference, digest)
     if (higher := higher_holder(mover, reference, digest)) is not None:
         return Promotion(reference, digest, higher, moves_down=True)
     image = inspect_image(registries, repository.at(digest))

@@ -12,7 +12,7 @@ from releasetag.policy import TagPolicy
 from releasetag.reference import Reference, Repository
 from releasetag.registry import BrokenImageError, Registries
 from releasetag.text import printable
-from releasetag.version import Release, Snapshot, Version, parse_version
+from releasetag.version import Release, Scheme, Snapshot, Version, parse_version
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,8 @@ class PublishedImage:
 
     Attributes:
         digest: of the manifest or index.
-        version: what it says it is a release of; None if it does not say.
+        version_label: the version that it says it is; empty if it does not say.
         revision: the commit that it says it was built from; empty if it does not say.
-        version_text: the version as it says it, printable; empty if it does not say.
         digests: of the manifest or index, of the manifests in an index, and of the configuration.
             An engine's image ID is one of these.
         config_digest: of the configuration; empty if the image is broken.
@@ -32,13 +31,22 @@ class PublishedImage:
     """
 
     digest: str
-    version: Version | None = None
+    version_label: str = ""
     revision: str = ""
-    version_text: str = ""
     digests: frozenset[str] = frozenset()
     config_digest: str = ""
     problem: str = ""
     missing: str = ""
+
+    @property
+    def version_text(self) -> str:
+        """The version as it says it, printable; empty if it does not say."""
+        return printable(self.version_label, 100)
+
+    def version(self, scheme: Scheme) -> Version | None:
+        """Return the version that it says it is; None if it does not say, or that is none."""
+        # docker/metadata-action labels an image with the name of the git tag.
+        return parse_version(self.version_label.removeprefix("v"), scheme)
 
     def is_of(self, subject: Release | Snapshot) -> bool:
         """Whether it says that it is this version, built from this revision.
@@ -47,7 +55,8 @@ class PublishedImage:
         """
         if isinstance(subject, Snapshot):
             return self.revision == subject.revision
-        return (self.version, self.revision) == (subject.version, subject.revision)
+        said = self.version(subject.version.scheme), self.revision
+        return said == (subject.version, subject.revision)
 
 
 def inspect_image(
@@ -75,10 +84,8 @@ def inspect_image(
     revision = manifest.annotations.get(labels.REVISION) or config.labels.get(labels.REVISION, "")
     return PublishedImage(
         manifest.digest,
-        # docker/metadata-action labels an image with the name of the git tag.
-        parse_version(version.removeprefix("v")),
+        version,
         revision,
-        printable(version, 100),
         frozenset({manifest.digest, config.digest, *(child.digest for child in children)}),
         config.digest,
         missing=config.missing,
@@ -122,7 +129,7 @@ def proven_version(
     It says that version, and the version's exact tag names the same digest; or the exact tag is
     gone, and the history has a release of that version and of the revision that the image says.
     """
-    version = image.version
+    version = image.version(policy.scheme)
     if version is None:
         return None
     tags = [repository.tagged(name) for name in policy.exact_tags(version, image.revision)]

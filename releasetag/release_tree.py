@@ -108,4 +108,4 @@ def _exact(settings: Settings, release: Release) -> list[str]:
 
 
 def _line(version: Version) -> str:
-    return f"{version.major}.{version.minor}"
+    return ".".join(version.numbers[:2])

@@ -128,6 +128,8 @@ def move(mover: Mover, reference: Reference) -> TagResult:
     digest = registries.digest(reference)
     if digest == manifest.digest:
         return TagResult(reference, digest, "unchanged")
+    if digest is not None:
+        require_floating(mover, reference, digest)
     image = _inspect(mover, reference, digest) if digest is not None else None
     if image is not None and (holder := _higher_version(mover, reference, image)):
         reason = f"names {holder}, which is higher and published"
@@ -135,6 +137,31 @@ def move(mover: Mover, reference: Reference) -> TagResult:
     registries.put_manifest(reference, manifest)
     previous = _version_text(mover, image) or digest or ""
     return TagResult(reference, manifest.digest, "pushed", previous=previous)
+
+
+def require_floating(mover: Mover, reference: Reference, digest: str) -> None:
+    """Check that a tag which is to move is not the exact tag of a version that git does not know.
+
+    Under SemVer no floating tag has a name that one could have; 1.2 may be a version elsewhere.
+
+    Args:
+        digest: what the tag names.
+
+    Raises:
+        ConflictError: it is.
+    """
+    policy = mover.policy
+    if not policy.may_be_exact(reference.tag):
+        return
+    image = inspect_image(mover.registries, reference.repository.at(digest))
+    if image is None or not image.revision or (version := image.version(policy.scheme)) is None:
+        return
+    if reference.tag in policy.exact_tags(version, image.revision):
+        raise ConflictError(
+            f"{reference} is the exact tag of version {version}, and is to be a floating tag of"
+            f" {mover.release.version}",
+            "exact tags never move: choose another name for the floating tag",
+        )
 
 
 def higher_holder(mover: Mover, reference: Reference, digest: str) -> Version | None:
@@ -163,7 +190,7 @@ def _inspect(mover: Mover, reference: Reference, digest: str) -> PublishedImage 
 
 def _higher_version(mover: Mover, reference: Reference, image: PublishedImage) -> Version | None:
     registries, policy, repository = mover.registries, mover.policy, reference.repository
-    seen, own = image.version, mover.release.version
+    seen, own = image.version(policy.scheme), mover.release.version
     if (
         seen is not None
         and seen > own

@@ -11,18 +11,24 @@ from typing import Literal
 
 from releasetag.errors import UsageError
 from releasetag.reference import is_tag
-from releasetag.version import Release, Snapshot, Version, channel, docker_text
+from releasetag.version import Release, Scheme, Snapshot, Version, channel, docker_text
 
 DEFAULT_TEMPLATES = ("{version}", "{major}.{minor}", "latest")
 
 _NUMBER = r"(?:0|[1-9][0-9]*)"
 _IDENTIFIERS = r"[0-9A-Za-z.-]*"
 
-_VERSION = rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-[0-9A-Za-z.-]+)?(?:_[0-9A-Za-z.-]+)?"
+_VERSIONS: dict[Scheme, str] = {
+    "semver": rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-[0-9A-Za-z.-]+)?(?:_[0-9A-Za-z.-]+)?",
+    "pep440": rf"(?:{_NUMBER}-)?{_NUMBER}(?:\.{_NUMBER})*(?:(?:a|b|rc){_NUMBER})?"
+    rf"(?:\.post{_NUMBER})?(?:\.dev{_NUMBER})?(?:_[0-9a-z.]+)?",
+    "loose": r"[0-9]+(?:\.[0-9]+){0,3}(?:-[0-9]+)?",
+}
+"""What ``{version}`` may be rendered to."""
 
 _FIELD_PATTERNS = {
-    "version": _VERSION,
-    "git_tag": rf"[0-9A-Za-z_.-]*{_VERSION}",
+    "version": "",
+    "git_tag": "",
     "major": _NUMBER,
     "minor": _NUMBER,
     "patch": _NUMBER,
@@ -32,7 +38,7 @@ _FIELD_PATTERNS = {
     "sha": "(?:[0-9a-f]{40}|[0-9a-f]{64})",
     "short_sha": "[0-9a-f]{7}",
 }
-"""What each field may be rendered to."""
+"""What each field may be rendered to; empty: see `_field_patterns`."""
 
 FIELDS = tuple(_FIELD_PATTERNS)
 
@@ -44,6 +50,7 @@ FOLLOWS: tuple[Follows, ...] = ("stable", "prerelease", "any")
 
 # Fields that name one version for ever.
 _VERSION_FIELDS = frozenset({"version", "git_tag"})
+_NUMBER_FIELDS = ("major", "minor", "patch")
 OPTIONAL_FIELDS = frozenset({"prerelease", "build", "channel"})
 """Fields that a version may lack, so that a template with them may have nothing to render."""
 
@@ -75,10 +82,21 @@ class Template:
         """Explain to a person why this version has no such tag; empty if it has one."""
         if self.kind == "commit":
             return ""
-        if self.kind == "exact":
-            # {major}.{minor}.{patch} of 1.2.3-rc.1 is the name of another version.
-            named = self.fields & _VERSION_FIELDS or not version.prerelease
-            return "" if named else "a prerelease is not what its numbers name"
+        if lacking := self._lacking(version):
+            return f"{version} has no {lacking} number"
+        if self.kind == "floating":
+            return self._why_not_moved(version)
+        # {major}.{minor}.{patch} of 1.2.3-rc.1 is the name of another version.
+        if self.fields & _VERSION_FIELDS or version.is_its_numbers:
+            return ""
+        return f"{'a prerelease' if version.prerelease else version} is not what its numbers name"
+
+    def _lacking(self, version: Version) -> str:
+        """Return the first number that the template holds and the version lacks."""
+        lacking = _NUMBER_FIELDS[len(version.numbers) :]
+        return next((field for field in lacking if field in self.fields), "") if lacking else ""
+
+    def _why_not_moved(self, version: Version) -> str:
         if "channel" in self.fields:
             if not version.prerelease:
                 return "a stable release has no channel"
@@ -87,7 +105,7 @@ class Template:
             return "a prerelease does not move it"
         if not version.prerelease and self.follows == "prerelease":
             return "a stable release does not move it"
-        if "major" in self.fields and "minor" not in self.fields and version.major == 0:
+        if "major" in self.fields and "minor" not in self.fields and not int(version.major):
             return "0.x releases promise no compatibility"
         return ""
 
@@ -103,6 +121,8 @@ class Template:
         Raises:
             UsageError: no Docker tag can have that name.
         """
+        if self._lacking(version):
+            return None
         values = _values(version, revision, git_tag)
         name = _FIELD.sub(lambda field: values[field[1]], self.text)
         if is_tag(name):
@@ -120,23 +140,47 @@ class Template:
             "a tag is letters, digits, '_', '.' and '-', and does not begin with '.' or '-'",
         )
 
-    def may_render(self, name: str) -> bool:
-        """Whether some version and revision could have this tag."""
-        return self._pattern.fullmatch(name) is not None
+    def may_render(self, name: str, scheme: Scheme = "semver", prefix: str | None = None) -> bool:
+        """Whether some version of a scheme and some revision could have this tag.
+
+        Args:
+            prefix: what stands before the version in git tags; None is an optional ``v``.
+        """
+        key = scheme, prefix
+        if key not in self._patterns:
+            self._patterns[key] = _pattern(self.text, *key)
+        return self._patterns[key].fullmatch(name) is not None
 
     @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        pattern = ""
-        groups: set[str] = set()
-        for index, part in enumerate(_FIELD.split(self.text)):
-            if index % 2 == 0:  # literal text stands between the fields
-                pattern += re.escape(part)
-            elif part in groups:
-                pattern += f"(?P={part})"
-            else:
-                groups.add(part)
-                pattern += f"(?P<{part}>{_FIELD_PATTERNS[part]})"
-        return re.compile(pattern, re.ASCII)
+    def _patterns(self) -> dict[tuple[Scheme, str | None], re.Pattern[str]]:
+        return {}
+
+
+def _pattern(text: str, scheme: Scheme, prefix: str | None) -> re.Pattern[str]:
+    patterns = _field_patterns(scheme, prefix)
+    pattern = ""
+    groups: set[str] = set()
+    for index, part in enumerate(_FIELD.split(text)):
+        if index % 2 == 0:  # literal text stands between the fields
+            pattern += re.escape(part)
+        elif part in groups:
+            pattern += f"(?P={part})"
+        else:
+            groups.add(part)
+            pattern += f"(?P<{part}>{patterns[part]})"
+    return re.compile(pattern, re.ASCII)
+
+
+def _field_patterns(scheme: Scheme, prefix: str | None) -> dict[str, str]:
+    version = _VERSIONS[scheme]
+    if scheme == "semver":
+        return {**_FIELD_PATTERNS, "version": version, "git_tag": rf"[0-9A-Za-z_.-]*{version}"}
+    # Almost any name ends with a number: here the prefix tells a version.
+    before = "v?" if prefix is None else re.escape(docker_text(prefix))
+    if scheme == "pep440":  # which is normalized in {version} alone
+        return {**_FIELD_PATTERNS, "version": version, "git_tag": rf"{before}[0-9][0-9A-Za-z_.-]*"}
+    numbers = dict.fromkeys(_NUMBER_FIELDS, "[0-9]+")
+    return {**_FIELD_PATTERNS, **numbers, "version": version, "git_tag": before + version}
 
 
 def parse_template(text: str, follows: str = "") -> Template:
@@ -231,13 +275,24 @@ def expand(text: str, subject: Release | Snapshot, created: str) -> str:
     return _FIELD.sub(lambda field: values.get(field[1], field[0]), text)
 
 
+def expand_platform(text: str, platform: str) -> str:
+    """Replace ``{os}``, ``{arch}`` and ``{variant}``, which is empty where there is none.
+
+    Args:
+        platform: ``linux/arm64``, ``linux/arm/v7``.
+    """
+    os, arch, variant = [*platform.split("/"), ""][:3]
+    values = {"os": os, "arch": arch, "variant": variant}
+    return _FIELD.sub(lambda field: values.get(field[1], field[0]), text)
+
+
 def _values(version: Version, revision: str, git_tag: str) -> dict[str, str]:
     return {
-        "version": docker_text(version),
-        "git_tag": git_tag.replace("+", "_").replace("/", "-"),
-        "major": str(version.major),
-        "minor": str(version.minor),
-        "patch": str(version.patch),
+        "version": docker_text(version.text),
+        "git_tag": docker_text(git_tag),
+        "major": version.major,
+        "minor": version.minor,
+        "patch": version.patch,
         "prerelease": version.prerelease,
         "build": version.build,
         "channel": channel(version),

@@ -1,6 +1,6 @@
 """Compare the registries with the history, tag by tag. Needs no engine."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -79,7 +79,7 @@ def verify_repositories(
         deep: whether to look for every manifest and blob of every image, too.
 
     Raises:
-        UsageError: a floating tag could be the exact tag of a version; or there is no such variant.
+        UsageError: a floating tag is or could be an exact tag; or there is no such variant.
         AuthError, PushError: a registry cannot be asked.
     """
     found: dict[Repository, VerifiedRepository] = {}
@@ -94,14 +94,14 @@ def _verify_variant(
     registries: Registries, settings: Settings, history: Sequence[Release], *, deep: bool
 ) -> tuple[VerifiedRepository, ...]:
     policy = settings.policy
-    for release in history:
-        policy.check(release.version, release.revision)
+    policy.check(history, history)
 
     def verify(repository: Repository) -> VerifiedRepository:
         return _Check(registries, repository, policy, history, deep, settings.jobs).run()
 
     done = [each for _, each in map_parallel(verify, settings.images, settings.jobs)]
-    return tuple(_without_ok_exact(each, policy) for each in _mark_differences(done))
+    exact = policy.exact_owners(history)
+    return tuple(_without_ok_exact(each, exact) for each in _mark_differences(done))
 
 
 @dataclass(frozen=True)
@@ -118,11 +118,7 @@ class _Check:
     def run(self) -> VerifiedRepository:
         """Check floating and exact tags."""
         by_history = floating_holders(self.policy, self.history)
-        exact_names = {
-            name: release
-            for release in self.history
-            for name in self.policy.exact_tags(release.version, release.revision, release.git_tag)
-        }
+        exact_names = self.policy.exact_owners(self.history)
         names = [*exact_names, *by_history]
         there = self._listed(names)
         images = self._inspect(there)
@@ -219,10 +215,11 @@ class _Check:
         named = [exact[name].digest for name in own if name in exact]
         if image.digest in named or (not named and image.is_of(expected)):
             return str(expected.version)
+        said = image.version(self.policy.scheme)
         # By digest it is another image, so a label that says otherwise is wrong.
-        if image.version is None or image.version == expected.version:
+        if said is None or said == expected.version:
             return image.digest
-        return str(image.version)
+        return str(said)
 
     def _exact(
         self, release: Release, images: Mapping[str, PublishedImage], *, is_published: bool
@@ -244,7 +241,7 @@ class _Check:
         same = [each for each in self.history if each.version == release.version]
         if image.problem:
             status, reason = "broken", image.problem
-        elif image.version not in {None, release.version}:
+        elif image.version(self.policy.scheme) not in {None, release.version}:
             status, reason = "mismatch", f"its image says that it is version {image.version_text}"
         elif image.revision and image.revision not in {each.revision for each in same}:
             status = "mismatch"
@@ -276,8 +273,8 @@ def _mark_differences(verified: Sequence[VerifiedRepository]) -> list[VerifiedRe
     return [replace(each, tags=tuple(map(mark, each.tags))) for each in verified]
 
 
-def _without_ok_exact(verified: VerifiedRepository, policy: TagPolicy) -> VerifiedRepository:
-    shown = [t for t in verified.tags if t.status != "ok" or not policy.is_exact(t.name)]
+def _without_ok_exact(verified: VerifiedRepository, exact: Container[str]) -> VerifiedRepository:
+    shown = [tag for tag in verified.tags if tag.status != "ok" or tag.name not in exact]
     return replace(verified, tags=tuple(shown))
 
 

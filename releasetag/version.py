@@ -1,16 +1,19 @@
 """Git tag name ⇄ version ⇄ Docker tag. Pure.
 
-Source: Semantic Versioning 2.0.0.
+Sources: Semantic Versioning 2.0.0; PEP 440, by the library of its authors.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 
 import semver
 
 __all__ = [
+    "SCHEMES",
     "Release",
+    "Scheme",
     "Snapshot",
     "Version",
     "channel",
@@ -21,59 +24,91 @@ __all__ = [
     "version_of",
 ]
 
+Scheme = Literal["semver", "pep440", "loose"]
+"""What is a version, and which of two is higher. ``loose``: one to four numbers, and a rebuild."""
+
+SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
+
 # Far longer than any tag, and below what Python refuses to turn into an integer.
 _MAX_LENGTH = 1000
 
 _Key = tuple[tuple[int, int, str], ...]
-_Order = tuple[int, int, int, bool, _Key, _Key, str]
+_Parts = tuple[Scheme, tuple[str, ...], str, str]
 
 # The library's grammar without its object, which takes thrice as long to make as ours: a repository
 # may have 100,000 tags.
 _match = semver.Version._REGEX.match
 
+# The library takes a "v" in front and spaces around as well.
+_MAY_BE_PEP440 = re.compile(r"[0-9][0-9A-Za-z.!+_-]*")
+
+_LOOSE = re.compile(r"([0-9]+(?:\.[0-9]+){0,3})(?:-([0-9]+))?")
+
 
 @dataclass(frozen=True, order=True)
 class Version:
-    """A semantic version. Versions are totally ordered, and equal only if their text is.
+    """A version. The versions of a scheme are totally ordered; two schemes are never compared.
 
-    SemVer precedence decides first. Between versions of equal precedence, none comes before some
-    build metadata, and two of them are compared as SemVer compares prereleases.
+    - ``semver``: SemVer precedence decides first. Between versions of equal precedence, none comes
+      before some build metadata, and two of them are compared as SemVer compares prereleases. Equal
+      only if the text is.
+    - ``pep440``: as PEP 440 has it; ``1.2`` and ``1.2.0`` are equal.
+    - ``loose``: number by number, more numbers after fewer, then the rebuild, none before some.
+      ``01.2`` and ``1.2`` are equal.
 
     Attributes:
         order: what comparisons look at.
-        text: the version as it was written.
+        text: the version as it was written; under PEP 440 normalized.
+        parts: the rest; see the properties. (Every field costs time, for 100,000 git tags.)
     """
 
-    order: _Order = field(repr=False)
+    order: tuple[Any, ...] = field(repr=False)
     text: str = field(compare=False)
+    parts: _Parts = field(compare=False, repr=False)
 
     def __str__(self) -> str:
         return self.text
 
     @property
-    def major(self) -> int:
-        """The first number."""
-        return self.order[0]
+    def scheme(self) -> Scheme:
+        """The scheme that it was read by."""
+        return self.parts[0]
 
     @property
-    def minor(self) -> int:
-        """The second number."""
-        return self.order[1]
-
-    @property
-    def patch(self) -> int:
-        """The third number."""
-        return self.order[2]
+    def numbers(self) -> tuple[str, ...]:
+        """All of its numbers, as written."""
+        return self.parts[1]
 
     @property
     def prerelease(self) -> str:
-        """The identifiers behind the hyphen; empty for a stable version."""
-        return self.text.partition("+")[0].partition("-")[2]
+        """``rc.1``, or ``rc1`` under PEP 440; empty for a stable version."""
+        return self.parts[2]
 
     @property
     def build(self) -> str:
-        """The build metadata; empty if there are none."""
-        return self.text.partition("+")[2]
+        """The build metadata, or PEP 440's local version; empty if there are none."""
+        return self.parts[3]
+
+    @property
+    def major(self) -> str:
+        """The first number."""
+        return self.numbers[0]
+
+    @property
+    def minor(self) -> str:
+        """The second number; empty if there is none."""
+        return self.numbers[1] if len(self.numbers) > 1 else ""
+
+    @property
+    def patch(self) -> str:
+        """The third number; empty if there is none."""
+        return self.numbers[2] if len(self.numbers) > 2 else ""
+
+    @property
+    def is_its_numbers(self) -> bool:
+        """Whether the first three numbers name it, but for SemVer's build metadata."""
+        text = self.text.partition("+")[0] if self.scheme == "semver" else self.text
+        return text == f"{self.major}.{self.minor}.{self.patch}"
 
 
 @dataclass(frozen=True)
@@ -109,37 +144,38 @@ def commit_tags(revision: str) -> tuple[str, str]:
     return f"sha-{revision[:7]}", f"sha-{revision}"
 
 
-def parse_version(text: str) -> Version | None:
-    """Parse a text that is a semantic version as a whole; None if it is not."""
+def parse_version(text: str, scheme: Scheme = "semver") -> Version | None:
+    """Parse a text that is a version as a whole; None if it is not."""
     # The library's digits are Unicode's; the specification's are ASCII's.
     if not text.isascii() or len(text) > _MAX_LENGTH:
         return None
-    match = _match(text)
-    if match is None:
-        return None
-    major, minor, patch, prerelease, build = match.groups()
-    # Build metadata may have leading zeros (1.0.0+01 beside 1.0.0+1): the text decides last.
-    numbers = int(major), int(minor), int(patch)
-    return Version((*numbers, not prerelease, _key(prerelease), _key(build), text), text)
+    return _PARSERS[scheme](text)
 
 
-def version_of(git_tag: str, prefix: str | None = None) -> Version | None:
+def version_of(
+    git_tag: str, prefix: str | None = None, scheme: Scheme = "semver"
+) -> Version | None:
     """Parse the version that a git tag names; None if the tag is no release.
 
     Args:
         git_tag: the tag's name, without ``refs/tags/``.
         prefix: what stands before the version; None is the default, an optional ``v``.
+        scheme: of the component's versions.
     """
     if prefix is None:
-        return parse_version(git_tag.removeprefix("v"))
+        return parse_version(git_tag.removeprefix("v"), scheme)
     if not git_tag.startswith(prefix):
         return None
-    return parse_version(git_tag.removeprefix(prefix))
+    return parse_version(git_tag.removeprefix(prefix), scheme)
 
 
-def docker_text(version: Version) -> str:
-    """Write a version as a Docker tag can hold it: ``+`` becomes ``_``."""
-    return version.text.replace("+", "_")
+def docker_text(text: str) -> str:
+    """Write a version, or a git tag, as a Docker tag can hold it.
+
+    ``+`` becomes ``_``, ``/`` of a git tag ``-``; and so does ``!`` behind the epoch of PEP 440,
+    whose normalized versions hold no ``-``.
+    """
+    return text.replace("+", "_").replace("/", "-").replace("!", "-")
 
 
 def channel(version: Version) -> str:
@@ -151,6 +187,53 @@ def channel(version: Version) -> str:
 def highest(releases: Iterable[Release]) -> Release | None:
     """Return the highest release; of one version behind two names always the same. None of none."""
     return max(releases, key=lambda r: (r.version, r.git_tag), default=None)
+
+
+def _parse_semver(text: str) -> Version | None:
+    match = _match(text)
+    if match is None:
+        return None
+    major, minor, patch, prerelease, build = match.groups()
+    # Build metadata may have leading zeros (1.0.0+01 beside 1.0.0+1): the text decides last.
+    numbers = int(major), int(minor), int(patch)
+    order = (*numbers, not prerelease, _key(prerelease), _key(build), text)
+    parts: _Parts = ("semver", (major, minor, patch), prerelease or "", build or "")
+    return Version(order, text, parts)
+
+
+def _parse_pep440(text: str) -> Version | None:
+    from packaging.version import InvalidVersion
+    from packaging.version import Version as Parsed
+
+    if not _MAY_BE_PEP440.fullmatch(text):
+        return None
+    try:
+        parsed = Parsed(text)
+    except InvalidVersion:
+        return None
+    # A prerelease of a post release, 1.2.post1.dev3, is "dev3".
+    early = [f"{parsed.pre[0]}{parsed.pre[1]}"] if parsed.pre else []
+    if parsed.dev is not None:
+        early.append(f"dev{parsed.dev}")
+    numbers = tuple(map(str, parsed.release))
+    parts: _Parts = ("pep440", numbers, ".".join(early), parsed.local or "")
+    return Version((parsed,), str(parsed), parts)
+
+
+def _parse_loose(text: str) -> Version | None:
+    match = _LOOSE.fullmatch(text)
+    if match is None:
+        return None
+    numbers = tuple(match[1].split("."))
+    rebuild = -1 if match[2] is None else int(match[2])
+    return Version((tuple(map(int, numbers)), rebuild), text, ("loose", numbers, "", ""))
+
+
+_PARSERS: Mapping[Scheme, Callable[[str], Version | None]] = {
+    "semver": _parse_semver,
+    "pep440": _parse_pep440,
+    "loose": _parse_loose,
+}
 
 
 def _key(identifiers: str | None) -> _Key:

@@ -14,7 +14,7 @@ from releasetag.errors import ConflictError, NoReleaseError, ReleasetagError, Us
 from releasetag.promote import plan_promotion, promote_release
 from releasetag.registry import Registries
 from releasetag.verify import verify_repositories
-from releasetag.version import Release
+from releasetag.version import Release, Scheme
 from tests import oracle
 from tests.support.examples import examples
 from tests.support.world import Direct, FakeRegistry, Runner, World
@@ -34,47 +34,27 @@ VERSIONS = (
 numbers = st.integers(0, 2)
 
 
-def read(version: str) -> oracle.Read:
-    found = oracle.read(version)
-    assert found is not None
-    return found
-
-
 def exact(version: str) -> str:
     """The exact tag of a version."""
-    return version.replace("+", "_")
-
-
-def names(version: str) -> set[str]:
-    """The floating tags of a version."""
-    return oracle.floating_names(TEMPLATES, read(version))
-
-
-def holder(name: str, among: Iterable[str]) -> str | None:
-    """The version that a floating tag is to name if these are published."""
-    top = oracle.holder(name, TEMPLATES, map(read, among))
-    return top.text if top else None
-
-
-def is_higher(one: str, other: str) -> bool:
-    return read(one).order > read(other).order
+    return version.replace("+", "_").replace("!", "-")
 
 
 class Agreement(RuleBasedStateMachine):
     """What people do to one component, and what the commands have to make of it."""
 
+    scheme: Scheme = "semver"
+    templates: tuple[str, ...] = TEMPLATES
+    known: tuple[str, ...] = VERSIONS
+
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(templates=TEMPLATES)
+        self.world = World(templates=self.templates, scheme=self.scheme)
         self.count = 0
         self.versions: list[str] = []
 
-    @initialize(
-        hosts=st.integers(1, 2),
-        some=st.lists(st.sampled_from(VERSIONS), min_size=3, max_size=3, unique=True),
-    )
-    def begin(self, hosts: int, some: list[str]) -> None:
-        self.versions = some
+    @initialize(hosts=st.integers(1, 2), order=st.permutations(range(len(VERSIONS))))
+    def begin(self, hosts: int, order: list[int]) -> None:
+        self.versions = [self.known[number] for number in order[:3]]
         self.world.registries = {f"{number}.test": FakeRegistry() for number in range(hosts)}
 
     # What people do -------------------------------------------------------------------------------
@@ -89,7 +69,7 @@ class Agreement(RuleBasedStateMachine):
         self.tag_version(self.versions[number])
 
     def tag_version(self, version: str) -> None:
-        self.world.commits.setdefault(f"v{version}", f"{VERSIONS.index(version) + 1:040x}")
+        self.world.commits.setdefault(f"v{version}", f"{self.known.index(version) + 1:040x}")
 
     @precondition(lambda self: any(r.tags for r in self.world.registries.values()))
     @rule(data=st.data())
@@ -106,7 +86,7 @@ class Agreement(RuleBasedStateMachine):
         """Somebody moves a floating tag to the image of any version that chooses it."""
         registry = data.draw(st.sampled_from([r for r in self.world.registries.values() if r.tags]))
         digest = data.draw(st.sampled_from(sorted(set(registry.tags.values()))))
-        name = data.draw(st.sampled_from(sorted(names(registry.version(digest)))))
+        name = data.draw(st.sampled_from(sorted(self.names(registry.version(digest)))))
         registry.tags[name] = digest
 
     @precondition(lambda self: any(r.tags for r in self.world.registries.values()))
@@ -140,8 +120,8 @@ class Agreement(RuleBasedStateMachine):
         assert known <= {digest}, "a published version was built again"
         history = self.history()
         for host, registry in self.world.registries.items():
-            for name in names(version):
-                top = holder(name, history)
+            for name in self.names(version):
+                top = self.holder(name, history)
                 was, now = before[host].get(name), registry.tags.get(name)
                 if top == version:
                     assert now == digest, name
@@ -149,7 +129,7 @@ class Agreement(RuleBasedStateMachine):
                     # It named this release, and a higher one is published: it is given that.
                     assert was == digest, name
                     assert now is not None
-                    assert is_higher(registry.version(now), version), name
+                    assert self.is_higher(registry.version(now), version), name
 
     @rule(number=numbers, allow_downgrade=st.booleans())
     def promote(self, number: int, allow_downgrade: bool) -> None:
@@ -169,26 +149,26 @@ class Agreement(RuleBasedStateMachine):
         else:
             assert error is None, error
             for registry in self.world.registries.values():
-                assert {registry.tags[name] for name in names(version)} == {everywhere[0]}
+                assert {registry.tags[name] for name in self.names(version)} == {everywhere[0]}
             return
         assert before == {host: r.tags for host, r in self.world.registries.items()}
 
     @rule()
     def verify(self) -> None:
         settings = self.world.settings
-        history = settings.policy.counted(self.world.git_tags.releases(None))
+        history = settings.policy.counted(self.world.git_tags.releases(None, self.scheme))
         with Registries(lambda _: None, {}, transport=Direct(self.world)) as registries:
             verified = verify_repositories(registries, settings, history)
         for each in verified:
             registry = self.world.registries[each.repository.registry]
             found = {tag.name: tag for tag in each.tags}
             published = [v for v in self.history() if self.image_of(v, registry)]
-            for name in {name for version in published for name in names(version)}:
-                expected = holder(name, published)
+            for name in {name for version in published for name in self.names(version)}:
+                expected = self.holder(name, published)
                 digest = registry.tags.get(name)
                 tag = found[name]
                 if digest is None:
-                    top = holder(name, self.history())
+                    top = self.holder(name, self.history())
                     assert tag.status == ("missing" if top == expected else "unpublished")
                     assert tag.expected == (expected if top == expected else top)
                 else:
@@ -203,6 +183,21 @@ class Agreement(RuleBasedStateMachine):
 
     # The second reading ---------------------------------------------------------------------------
 
+    def read(self, version: str) -> oracle.Version:
+        return oracle.read_version(version, self.scheme)
+
+    def names(self, version: str) -> set[str]:
+        """The floating tags of a version."""
+        return oracle.floating_names(self.templates, self.read(version))
+
+    def holder(self, name: str, among: Iterable[str]) -> str | None:
+        """The version that a floating tag is to name if these are published."""
+        top = oracle.holder(name, self.templates, map(self.read, among))
+        return top.text if top else None
+
+    def is_higher(self, one: str, other: str) -> bool:
+        return self.read(one).order > self.read(other).order
+
     def history(self) -> list[str]:
         """The versions that are tagged and not yanked."""
         tagged = [name.removeprefix("v") for name in self.world.commits]
@@ -212,7 +207,7 @@ class Agreement(RuleBasedStateMachine):
         """The image of a version in a registry: its exact tag's, or else a floating tag's of it."""
         if exact(version) in registry.tags:
             return registry.tags[exact(version)]
-        named = [registry.tags[name] for name in names(version) if name in registry.tags]
+        named = [registry.tags[name] for name in self.names(version) if name in registry.tags]
         return next((d for d in named if registry.version(d) == version), None)
 
     def images_of(self, version: str) -> set[str]:
@@ -225,7 +220,7 @@ class Agreement(RuleBasedStateMachine):
             tags[name]
             for registry in self.world.registries.values()
             for tags in [registry.tags]
-            for name in names(version)
+            for name in self.names(version)
             if name in tags and registry.version(tags[name]) == version
         }
 
@@ -233,16 +228,16 @@ class Agreement(RuleBasedStateMachine):
         """Whether a tag of this version proves to name a higher one that counts."""
         for host, tags in before.items():
             registry = self.world.registries[host]
-            for name in names(version) & tags.keys():
+            for name in self.names(version) & tags.keys():
                 now = registry.version(tags[name])
                 proven = tags.get(exact(now), tags[name]) == tags[name]
-                if proven and now not in self.world.ignore and is_higher(now, version):
+                if proven and now not in self.world.ignore and self.is_higher(now, version):
                     return True
         return False
 
     def run_promote(self, version: str, *, allow_downgrade: bool) -> None:
         settings = self.world.settings
-        releases = self.world.git_tags.releases(None)
+        releases = self.world.git_tags.releases(None, self.scheme)
         (release,) = [each for each in releases if str(each.version) == version]
         with Registries(lambda _: None, {}, transport=Direct(self.world)) as registries:
             plan = plan_promotion(
@@ -263,8 +258,36 @@ class Agreement(RuleBasedStateMachine):
             )
 
     def _counted(self) -> tuple[Release, ...]:
-        return self.world.settings.policy.counted(self.world.git_tags.releases(None))
+        return self.world.settings.policy.counted(self.world.git_tags.releases(None, self.scheme))
+
+
+class AgreementOfPep440(Agreement):
+    """The same for versions of PEP 440."""
+
+    scheme: Scheme = "pep440"
+    known = (
+        "0.9.0",
+        "1.2.0.dev3",
+        "1.2.0rc1",
+        "1.2.3",
+        "1.2.3+5",
+        "1.2.3.post1",
+        "1.11.0",
+        "1!0.1",
+    )
+
+
+class AgreementOfLoose(Agreement):
+    """The same for loose versions, of which some have two numbers."""
+
+    scheme: Scheme = "loose"
+    templates = ("{version}", "v{major}.{minor}", "{minor}-{patch}", "latest", "{channel}")
+    known = ("0.9.0", "1.2", "1.2-1", "1.2.3", "1.2.3-2", "1.2.3-10", "2024.01.05", "1.10.0.7")
 
 
 TestAgreement = Agreement.TestCase
 TestAgreement.settings = settings(max_examples=examples(200), stateful_step_count=30)
+TestAgreementOfPep440 = AgreementOfPep440.TestCase
+TestAgreementOfPep440.settings = settings(max_examples=examples(60), stateful_step_count=20)
+TestAgreementOfLoose = AgreementOfLoose.TestCase
+TestAgreementOfLoose.settings = settings(max_examples=examples(60), stateful_step_count=20)

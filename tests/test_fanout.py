@@ -12,7 +12,7 @@ from releasetag.errors import UsageError
 from releasetag.fanout import PlannedTag, fan_out, floating_holders, higher_releases
 from releasetag.policy import TagPolicy
 from releasetag.template import parse_template
-from releasetag.version import Release, parse_version, version_of
+from releasetag.version import Release, Scheme, parse_version, version_of
 from tests import oracle
 
 
@@ -311,6 +311,291 @@ def test_an_ignored_release_holds_no_tag() -> None:
     (tag,) = fan_out(release("v1.0.1"), history, rules)
 
     assert tag.action == "push"
+
+
+# Other schemes ------------------------------------------------------------------------------------
+
+
+def planned_by(
+    scheme: Scheme, git_tag: str, history: Iterable[str], templates: Sequence[str]
+) -> dict[str, str]:
+    """The decisions for a release whose versions are of a scheme."""
+    rules = TagPolicy(tuple(map(parse_template, templates)), scheme=scheme)
+    known = [
+        Release(name, version, sha(name))
+        for name in (git_tag, *history)
+        if (version := version_of(name, None, scheme))
+    ]
+    return {
+        tag.name: f"{tag.action} {tag.held_by}" if tag.held_by else tag.action
+        for tag in fan_out(known[0], known, rules)
+    }
+
+
+@pytest.mark.parametrize(
+    ("scheme", "git_tag", "history", "templates", "expected"),
+    [
+        # The default templates do for versions of three numbers, and for some more.
+        (
+            "pep440",
+            "v1.9.1",
+            ["v2.0.1"],
+            DEFAULT,
+            {"1.9.1": "push", "1.9": "push", "latest": "keep 2.0.1"},
+        ),
+        (
+            "loose",
+            "v1.9.1",
+            ["v2.0.1"],
+            DEFAULT,
+            {"1.9.1": "push", "1.9": "push", "latest": "keep 2.0.1"},
+        ),
+        (
+            "loose",
+            "1.2.3-2",
+            ["1.2.3-10"],
+            DEFAULT,
+            {"1.2.3-2": "push", "1.2": "keep 1.2.3-10", "latest": "keep 1.2.3-10"},
+        ),
+        (
+            "loose",
+            "2024.01.05",
+            ["2024.1.4", "nightly", "1.2.3-rc.1"],
+            DEFAULT,
+            {"2024.01.05": "push", "2024.01": "push", "latest": "push"},
+        ),
+        (
+            "loose",
+            "2024.01",
+            ["2023.12"],
+            ["{version}", "{major}"],
+            {"2024.01": "push", "2024": "push"},
+        ),
+        # What it lacks it has no tag for.
+        (
+            "loose",
+            "5",
+            ["4.9.9"],
+            ["{version}", "v{major}.{minor}", "latest"],
+            {"5": "push", "v{major}.{minor}": "skip", "latest": "push"},
+        ),
+        (
+            "loose",
+            "1.2",
+            [],
+            ["{version}", "{major}.{minor}.{patch}"],
+            {"1.2": "push", "{major}.{minor}.{patch}": "skip"},
+        ),
+        (
+            "loose",
+            "1.2",
+            [],
+            ["{version}", "{patch}-{sha}"],
+            {"1.2": "push", "{patch}-{sha}": "skip"},
+        ),
+        # Its numbers are not all of it.
+        (
+            "loose",
+            "1.2.3-1",
+            ["1.2.3"],
+            ["{version}", "{major}.{minor}.{patch}"],
+            {"1.2.3-1": "push", "1.2.3": "skip"},
+        ),
+        (
+            "pep440",
+            "1.2.3.post1",
+            [],
+            ["{version}", "{major}.{minor}.{patch}"],
+            {"1.2.3.post1": "push", "1.2.3": "skip"},
+        ),
+        (
+            "pep440",
+            "1!1.2.3",
+            ["9.0.0"],
+            DEFAULT,
+            {"1-1.2.3": "push", "1.2": "push", "latest": "push"},
+        ),
+        (
+            "pep440",
+            "1.2.3+5",
+            ["1.2.3"],
+            ["{version}", "latest"],
+            {"1.2.3_5": "push", "latest": "push"},
+        ),
+        (
+            "pep440",
+            "v2.0.0-RC.2",
+            ["v2.0.0rc10"],
+            ["{version}", "{channel}", "latest"],
+            {"2.0.0rc2": "push", "rc": "keep 2.0.0rc10", "latest": "skip"},
+        ),
+        (
+            "pep440",
+            "v2.0.0.dev3",
+            ["v2.0.0a1"],
+            ["{version}", "{channel}"],
+            {"2.0.0.dev3": "push", "dev": "push"},
+        ),
+        (
+            "pep440",
+            "v2.0.0.post1",
+            ["v2.0.0"],
+            DEFAULT,
+            {"2.0.0.post1": "push", "2.0": "push", "latest": "push"},
+        ),
+        ("pep440", "v0.3.0", [], ["{version}", "{major}"], {"0.3.0": "push", "0": "skip"}),
+        ("loose", "00.3", [], ["{version}", "{major}"], {"00.3": "push", "00": "skip"}),
+        # On one commit, two spellings are one version.
+        ("loose", "v1.2.3", ["1.2.3"], ["latest"], {"latest": "push"}),
+    ],
+)
+def test_other_versions_are_decided_by_the_same_table(
+    scheme: Scheme, git_tag: str, history: list[str], templates: list[str], expected: dict[str, str]
+) -> None:
+    assert planned_by(scheme, git_tag, history, templates) == expected
+
+
+@pytest.mark.parametrize(
+    ("git_tag", "template", "reason"),
+    [
+        ("5", "{major}.{minor}", "5 has no minor number"),
+        ("1.2", "{major}.{minor}.{patch}", "1.2 has no patch number"),
+        ("1.2.3-4", "{major}.{minor}.{patch}", "1.2.3-4 is not what its numbers name"),
+    ],
+)
+def test_what_a_loose_version_lacks_is_said(git_tag: str, template: str, reason: str) -> None:
+    version = version_of(git_tag, None, "loose")
+    assert version is not None
+
+    rules = TagPolicy((parse_template(template),), scheme="loose")
+    (tag,) = fan_out(Release(git_tag, version, "a" * 40), [], rules)
+
+    assert (tag.action, tag.reason) == ("skip", reason)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "git_tag", "history", "templates", "name", "owner"),
+    [
+        ("loose", "v1.2.3", ["v1.2"], DEFAULT, "1.2", "v1.2"),
+        ("loose", "v1.2", [], DEFAULT, "1.2", "v1.2"),
+        ("pep440", "v1.2.1", ["v1.2"], DEFAULT, "1.2", "v1.2"),
+        ("pep440", "v1.2.1", ["v1!1.2"], ["{version}", "1-{major}.{minor}"], "1-1.2", "v1!1.2"),
+        ("loose", "v1.2.3", ["v1"], ["{git_tag}", "v{major}"], "v1", "v1"),
+    ],
+)
+def test_a_floating_tag_that_is_the_exact_tag_of_a_release_is_a_usage_error(
+    scheme: Scheme, git_tag: str, history: list[str], templates: list[str], name: str, owner: str
+) -> None:
+    with pytest.raises(UsageError) as error:
+        planned_by(scheme, git_tag, history, templates)
+
+    assert str(error.value).startswith(f"the floating tag {name!r} from template ")
+    assert str(error.value).endswith(f" is the exact tag of {owner}")
+    assert error.value.hint == "exact tags never move: choose another name for the floating tag"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "git_tag", "history", "templates"),
+    [
+        ("loose", "v1.3.0", ["v1.2", "v1.2.3"], DEFAULT),  # 1.2 is another line's
+        ("pep440", "v1.2.1rc1", ["v1.2"], DEFAULT),  # which does not move it
+        ("loose", "v1.2.3", ["v1.2"], ["{git_tag}", "{major}.{minor}"]),  # whose tag is v1.2
+        ("loose", "v1.2", ["v1.1"], ["{git_tag}", "{major}.{minor}"]),
+    ],
+)
+def test_a_floating_tag_that_only_could_be_an_exact_one_is_none(
+    scheme: Scheme, git_tag: str, history: list[str], templates: list[str]
+) -> None:
+    assert planned_by(scheme, git_tag, history, templates)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "one", "other"), [("pep440", "v1.2", "v1.2.0"), ("loose", "01.2", "1.2")]
+)
+def test_two_spellings_at_two_commits_are_a_usage_error_that_names_both(
+    scheme: Scheme, one: str, other: str
+) -> None:
+    with pytest.raises(UsageError) as error:
+        planned_by(scheme, one, [other], ["{version}", "latest"])
+
+    assert f": {one} at {sha(one)[:12]} and {other} at {sha(other)[:12]}" in str(error.value)
+
+
+def test_two_spellings_at_one_commit_are_one_version_of_which_neither_is_higher() -> None:
+    known = [
+        Release(name, version, "a" * 40)
+        for name in ("v1.2.0", "v1.2")
+        if (version := version_of(name, None, "pep440"))
+    ]
+    rules = TagPolicy(tuple(map(parse_template, ["{version}", "latest"])), scheme="pep440")
+
+    for each in known:
+        assert [tag.action for tag in fan_out(each, known, rules)] == ["push", "push"]
+    # 1.2.0 is the one that counts, whatever the order.
+    for order in (known, known[::-1]):
+        assert floating_holders(rules, order)["latest"].git_tag == "v1.2.0"
+
+
+LOOSE_GIT_TAGS = st.builds(
+    "{}{}{}".format,
+    st.sampled_from(["v", ""]),
+    st.lists(st.sampled_from(["0", "1", "2", "10", "01"]), min_size=1, max_size=5).map(".".join),
+    st.sampled_from(["", "", "-1", "-10", "-rc.1"]),
+)
+PEP440_GIT_TAGS = st.builds(
+    "{}{}{}{}{}".format,
+    st.sampled_from(["v", "", "1!"]),
+    st.lists(st.sampled_from(["0", "1", "2", "10"]), min_size=1, max_size=4).map(".".join),
+    st.sampled_from(["", "", "rc1", "-rc.2", "a1", ".dev1"]),
+    st.sampled_from(["", "", ".post1"]),
+    st.sampled_from(["", "", "+5"]),
+)
+SCHEME_TEMPLATES = ("{version}", "{major}.{minor}.{patch}", "{major}.{minor}", "r{major}", "latest",
+                    "{channel}", "v{minor}-{patch}")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("scheme", "names"), [("loose", LOOSE_GIT_TAGS), ("pep440", PEP440_GIT_TAGS)]
+)
+@given(data=st.data())
+def test_no_tag_goes_down_and_every_tag_ends_at_the_highest_in_any_scheme(
+    scheme: Scheme, names: st.SearchStrategy[str], data: st.DataObject
+) -> None:
+    git_tags = data.draw(st.lists(names, max_size=12, unique=True))
+    rules = TagPolicy(tuple(map(parse_template, SCHEME_TEMPLATES)), scheme=scheme)
+    known: list[Release] = []
+    read: dict[str, oracle.Version] = {}
+    for git_tag in git_tags:
+        version = version_of(git_tag, None, scheme)
+        # Twins are the subject of tests of their own.
+        if version is not None and all(version != each.version for each in known):
+            known.append(Release(git_tag, version, sha(git_tag)))
+            read[git_tag] = oracle.read_version(git_tag.removeprefix("v"), scheme)
+    exact = {oracle.name_of("{version}", each): each for each in read.values()}
+    named: dict[str, oracle.Version] = {}
+    refused: list[oracle.Version] = []
+    for release in known:
+        own = read[release.git_tag]
+        floats = oracle.floating_names(SCHEME_TEMPLATES, own)
+        published = known[: known.index(release) + 1]
+        taken = {oracle.name_of("{version}", read[each.git_tag]) for each in published}
+        if floats & taken:
+            with pytest.raises(UsageError, match="is the exact tag of"):
+                fan_out(release, published, rules)
+            refused.append(own)
+            continue
+        for tag in fan_out(release, published, rules):
+            if tag.action == "push" and tag.kind == "floating":
+                assert tag.name in floats
+                assert tag.name not in named or named[tag.name].order < own.order
+                named[tag.name] = own
+            elif tag.action == "push":
+                assert exact.get(tag.name) == own
+    everything = [read[each.git_tag] for each in known]
+    for name, version_at in named.items():
+        top = oracle.holder(name, SCHEME_TEMPLATES, everything)
+        # A release that was refused holds its tags all the same: it is in the history.
+        assert version_at == top or top in refused
 
 
 # Properties ---------------------------------------------------------------------------------------

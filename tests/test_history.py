@@ -59,7 +59,7 @@ def test_releases_are_the_tags_behind_a_prefix(
     for name in ["1.0.0", "v2.0.0-rc.1", "v1.0", "api/v1.0.0", "nightly"]:
         repository.tag(name)
 
-    releases = read(repository).releases(prefix)
+    releases = read(repository).releases(prefix, "semver")
 
     assert sorted(release.git_tag for release in releases) == expected
     assert all(release.revision == repository.head for release in releases)
@@ -74,12 +74,12 @@ def test_the_releases_of_one_commit_are_those_at_it(repository: GitRepository) -
     repository.tag("v3.0.0")
     tags = read(repository)
 
-    at_first = {release.git_tag for release in tags.releases_at(first, None)}
+    at_first = {release.git_tag for release in tags.releases_at(first, None, "semver")}
 
     assert at_first == {"v1.0.0", "v2.0.0"}
-    assert at_first == {r.git_tag for r in tags.releases(None) if r.revision == first}
-    assert [r.git_tag for r in tags.releases_at(first, "api/v")] == ["api/v3.0.0"]
-    assert tags.releases_at("0" * 40, None) == ()
+    assert at_first == {r.git_tag for r in tags.releases(None, "semver") if r.revision == first}
+    assert [r.git_tag for r in tags.releases_at(first, "api/v", "semver")] == ["api/v3.0.0"]
+    assert tags.releases_at("0" * 40, None, "semver") == ()
 
 
 @pytest.mark.parametrize("annotated", [False, True])
@@ -112,7 +112,9 @@ def test_names_that_no_one_expects_are_no_releases(
         repository.git("update-ref", f"refs/tags/{name}", "HEAD")
     repository.bare_remote()
 
-    assert [release.git_tag for release in read(repository, mode).releases(None)] == ["v1.0.0"]
+    assert [release.git_tag for release in read(repository, mode).releases(None, "semver")] == [
+        "v1.0.0"
+    ]
 
 
 # Remote tags --------------------------------------------------------------------------------------

@@ -471,6 +471,54 @@ ENGINE_AND_REGISTRY = (
 
 
 @pytest.mark.parametrize(
+    ("scheme", "expected"), [("semver", []), ("loose", []), ("pep440", ["packaging"])]
+)
+def test_planning_imports_packaging_for_its_own_versions_alone(
+    repository: GitRepository, home: Path, scheme: str, expected: list[str]
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, "packaging", "--versions", scheme],
+        cwd=repository.path,
+        env=clean_environ(home),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stderr.splitlines()[-1]) == expected
+
+
+def test_components_of_several_schemes_are_planned_side_by_side(repository: GitRepository) -> None:
+    toml = """
+        images = ["acme/app"]
+        [[components]]
+        tag-prefix = "api/"
+        versions = "pep440"
+        images = ["acme/api"]
+        [[components]]
+        tag-prefix = "web/"
+        versions = "loose"
+        images = ["acme/web"]
+        tags = ["{version}", "latest"]
+    """
+    repository.write({"releasetag.toml": toml})
+    commit = repository.commit("several")
+    for git_tag in ("v3.0.0", "api/1.2.0rc1", "web/2024.01"):
+        repository.tag(git_tag, commit=commit)
+
+    named = [plan(repository, git_tag=name) for name in ("v3.0.0", "api/1.2.0rc1", "web/2024.01")]
+
+    assert [str(each.release.version) for each in named] == ["3.0.0", "1.2.0rc1", "2024.01"]
+    assert [tag.name for each in named for tag in each.exact] == ["3.0.0", "1.2.0rc1", "2024.01"]
+    # The nearest release is looked for in all of them.
+    repository.commit("more")
+    with pytest.raises(NoReleaseError) as error:
+        plan(repository)
+    assert "the nearest release is web/2024.01, 1 commit back" in error.value.hint
+
+
+@pytest.mark.parametrize(
     ("code", "args", "unwanted"),
     [
         (MODULE, [], f"{ENGINE_AND_REGISTRY} rich typer"),

@@ -30,11 +30,13 @@ def world() -> World:
 
 
 def counted(world: World) -> tuple[Release, ...]:
-    return world.settings.policy.counted(world.git_tags.releases(None))
+    return world.settings.policy.counted(world.git_tags.releases(None, world.scheme))
 
 
 def release_of(world: World, version: str) -> Release:
-    (release,) = [r for r in world.git_tags.releases(None) if str(r.version) == version]
+    (release,) = [
+        r for r in world.git_tags.releases(None, world.scheme) if str(r.version) == version
+    ]
     return release
 
 
@@ -517,3 +519,63 @@ def test_with_gates_a_higher_release_takes_a_tag_only_where_it_passed_them(
         promote(world, "1.2.3")
 
     assert named(world, "stable") == {"1.2.3" if gated else "1.3.0"}
+
+
+@pytest.fixture
+def loose_world() -> World:
+    """Loose versions, published in two registries."""
+    commits = {"v1.2.3": "2" * 40, "v1.2.3-1": "3" * 40, "v1.3": "4" * 40}
+    world = World(templates=("{version}", "latest"), commits=commits, scheme="loose")
+    for git_tag in commits:
+        assert Runner(world, git_tag, "build").finish().error is None
+    return world
+
+
+@pytest.mark.parametrize(
+    ("pick", "message"),
+    [
+        ("1.3", "the floating tag '1.3' from template '1.3' is the exact tag of v1.3"),
+        ("1.2.3", "the floating tag '1.2.3' from template '1.2.3' is the exact tag of v1.2.3"),
+        ("{version}", "'{version}' is no floating tag of 1.2.3"),
+    ],
+)
+def test_a_pick_that_is_an_exact_tag_of_a_release_is_refused(
+    loose_world: World, pick: str, message: str
+) -> None:
+    with pytest.raises(UsageError) as error:
+        plan(loose_world, "1.2.3", [pick])
+
+    assert str(error.value) == message
+
+
+def test_a_pick_that_only_could_be_an_exact_tag_moves(loose_world: World) -> None:
+    assert outcome(promote(loose_world, "1.2.3-1", ["1.2"])) == [
+        ("one.test/acme/app:1.2", "pushed"),
+        ("two.test/acme/app:1.2", "pushed"),
+    ]
+    # And a second time, as a floating tag that is there.
+    results = promote(loose_world, "1.2.3", ["1.2"], allow_downgrade=True)
+    assert [each.status for each in results] == ["pushed", "pushed"]
+
+
+@pytest.mark.parametrize("allow_downgrade", [False, True])
+def test_the_exact_tag_of_a_version_that_git_does_not_know_is_a_conflict(
+    loose_world: World, allow_downgrade: bool
+) -> None:
+    del loose_world.commits["v1.3"]
+    before = {host: dict(each.tags) for host, each in loose_world.registries.items()}
+
+    with pytest.raises(ConflictError) as error:
+        promote(loose_world, "1.2.3", ["1.3"], allow_downgrade=allow_downgrade)
+
+    assert str(error.value).startswith("one.test/acme/app:1.3 is the exact tag of version 1.3, ")
+    assert before == {host: each.tags for host, each in loose_world.registries.items()}
+
+
+def test_a_rebuild_is_higher_than_its_version(loose_world: World) -> None:
+    del loose_world.commits["v1.3"]
+    for registry in loose_world.registries.values():
+        registry.tags["latest"] = registry.tags["1.2.3-1"]
+
+    with pytest.raises(ConflictError, match=r"1\.2\.3 would move tags down: .*names 1\.2\.3-1"):
+        promote(loose_world, "1.2.3")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -16,7 +17,7 @@ from releasetag.published import (
 )
 from releasetag.reference import Repository
 from releasetag.template import parse_template
-from releasetag.version import Release, parse_version
+from releasetag.version import Release, Scheme, parse_version
 from tests.support.promises import REVISION, VERSION
 from tests.support.registry import IMAGE_INDEX, IMAGE_MANIFEST
 from tests.support.world import (
@@ -81,14 +82,16 @@ def test_an_image_says_its_version_and_revision(
     digest = registry.tags["latest"] = registry.put_image("", "1.2.3", labels, annotations)
 
     config = registry.config(digest)
-    assert inspect(registry) == PublishedImage(
+    found = inspect(registry)
+    assert found == PublishedImage(
         digest,
-        (version and parse_version(version)) or None,
+        {**labels, **annotations}.get(VERSION, ""),
         revision,
-        text,
         frozenset({digest, config}),
         config,
     )
+    assert found.version("semver") == (parse_version(version) if version else None)
+    assert found.version_text == text
 
 
 @pytest.mark.parametrize("gone", [False, True])
@@ -105,9 +108,8 @@ def test_an_index_says_what_its_first_whole_image_says(registry: FakeRegistry, g
 
     assert inspect(registry) == PublishedImage(
         index,
-        parse_version("1.2.3"),
-        A,
         "1.2.3",
+        A,
         frozenset({index, amd64, arm64, config}),
         config,
         missing=missing,
@@ -230,3 +232,44 @@ def test_an_exact_tag_is_of_the_release_as_git_has_it(registry: FakeRegistry) ->
         with open_registries(Direct(World({ONE: registry}))) as registries:
             found = release_by_digest(registries, APP, digest, [release("1.2.3")], policy)
         assert (found is not None) is (tag == exact)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "label", "version"),
+    [
+        ("pep440", "v1.2-rc1", "1.2rc1"),
+        ("pep440", "1!2", "1!2"),
+        ("loose", "2024.01", "2024.01"),
+        ("loose", "v1.2-3", "1.2-3"),
+        ("loose", "1.2.3-rc.1", None),
+        ("semver", "1.2", None),
+    ],
+)
+def test_the_version_of_an_image_is_read_by_the_scheme(
+    scheme: Scheme, label: str, version: str | None
+) -> None:
+    image = PublishedImage("sha256:1", label, A)
+
+    assert image.version(scheme) == (parse_version(version, scheme) if version else None)
+    if version and (parsed := parse_version(version, scheme)):
+        assert image.is_of(Release("", parsed, A))
+        assert not image.is_of(Release("", parsed, B))
+
+
+def test_an_image_is_of_a_release_that_is_spelled_in_another_way() -> None:
+    parsed = parse_version("1.2.0", "pep440")
+    assert parsed is not None
+
+    assert PublishedImage("sha256:1", "1.2", A).is_of(Release("v1.2.0", parsed, A))
+
+
+def test_a_proof_is_read_by_the_scheme(registry: FakeRegistry) -> None:
+    digest = registry.put_image("", "1.2", {VERSION: "1.2", REVISION: A})
+    registry.tags |= {"1.2": digest, "latest": digest}
+    image = inspect(registry)
+    assert image is not None
+
+    with open_registries(Direct(World({ONE: registry}))) as registries:
+        assert proven_version(registries, APP, image, POLICY, []) is None
+        found = proven_version(registries, APP, image, replace(POLICY, scheme="loose"), [])
+        assert str(found) == "1.2"

@@ -76,3 +76,16 @@ def test_it_can_be_a_picture(app: GitRepository, run: Run, tmp_path: Path) -> No
     refused = run("history", "--svg", str(tmp_path), cwd=app.path)
     assert refused.returncode == 2
     assert len(refused.stderr.splitlines()) == 2
+
+
+def test_a_line_has_the_numbers_that_a_version_has(app: GitRepository, run: Run) -> None:
+    for name in ("v2024.01.05", "v7"):
+        app.tag(name, commit=app.commit(name))
+    done = run("history", "--versions", "loose", "-t", "{version}", cwd=app.path)
+    assert done.returncode == 0, done
+    assert done.stdout.splitlines()[:4] == [
+        "2024.01",
+        "  planned  v2024.01.05  2024.01.05",
+        "7",
+        "  planned  v7           7",
+    ]

@@ -222,7 +222,7 @@ class Publishing(RuleBasedStateMachine):
             assert all(registry.tags[version] == self.digests[version] for version in order)
         world = self.world
         with Registries(lambda _: None, {}, transport=Direct(world)) as registries:
-            history = world.settings.policy.counted(world.git_tags.releases(None))
+            history = world.settings.policy.counted(world.git_tags.releases(None, world.scheme))
             for each in verify_repositories(registries, world.settings, history):
                 assert {tag.status for tag in each.tags} <= {"ok"}, each
 
@@ -330,7 +330,7 @@ class Race:
             for version in (self.shape.before, *self.shape.versions):
                 assert self.start(version).finish().error is None
         policy = self.world.settings.policy
-        holders = floating_holders(policy, self.world.git_tags.releases(None))
+        holders = floating_holders(policy, self.world.git_tags.releases(None, self.world.scheme))
         expected = {name: str(release.version) for name, release in holders.items()}
         for (host, tag), version in self.named().items():
             assert version == expected[tag], f"{host} {tag} ends at {version}: {self.told()}"

@@ -5,8 +5,8 @@ import pytest
 from releasetag.errors import AuthError, ConflictError
 from releasetag.reference import Repository
 from releasetag.registry import Registries
-from releasetag.tagging import Mover, TagResult, higher_holder, move, put
-from releasetag.version import Release, parse_version
+from releasetag.tagging import Mover, TagResult, higher_holder, move, put, require_floating
+from releasetag.version import Release, Scheme, parse_version
 from tests.support.promises import REVISION, VERSION
 from tests.support.world import HOSTS, PATH, Direct, FakeRegistry, World, open_registries
 
@@ -43,7 +43,7 @@ class Movement:
             self.registries,
             (ONE, TWO),
             self.world.settings.policy,
-            release("1.2.3"),
+            release("1.2.3", scheme=self.world.scheme),
             manifest,
             self.history,
             self.reported.append,
@@ -60,8 +60,8 @@ def moving() -> Movement:
     return Movement()
 
 
-def release(version: str, revision: str = A) -> Release:
-    parsed = parse_version(version)
+def release(version: str, revision: str = A, scheme: Scheme = "semver") -> Release:
+    parsed = parse_version(version, scheme)
     assert parsed is not None
     return Release(f"v{version}", parsed, revision)
 
@@ -233,3 +233,58 @@ def test_what_cannot_be_used_holds_no_tag_and_is_warned_of(moving: Movement) -> 
     unusable = f"{LATEST} names an image that cannot be used, and is replaced: "
     problem = f"cannot read the configuration of {ONE.at(held)}: {ONE.registry} answered 404"
     assert moving.warnings == [f"{unusable}{problem} (Not Found)", f"{unusable}it is gone"]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "says", "is_refused"),
+    [
+        ("loose", {VERSION: "1.2", REVISION: B}, True),
+        ("pep440", {VERSION: "1.2", REVISION: B}, True),
+        # An image of 1.2.2, of a base image that is 1.2, of nobody, of another spelling.
+        ("loose", {VERSION: "1.2.2", REVISION: B}, False),
+        ("loose", {VERSION: "1.2"}, False),
+        ("loose", {}, False),
+        ("loose", {VERSION: "1.02", REVISION: B}, False),
+        # Under SemVer, 1.2 is no version.
+        ("semver", {VERSION: "1.2", REVISION: B}, False),
+    ],
+)
+def test_the_exact_tag_of_a_version_that_git_does_not_know_is_no_floating_tag(
+    moving: Movement, scheme: Scheme, says: dict[str, str], is_refused: bool
+) -> None:
+    moving.world.scheme, moving.history = scheme, []
+    held = moving.first.tags["1.2"] = moving.first.put_image("held", "1.2", says)
+    reference = ONE.tagged("1.2")
+
+    if not is_refused:
+        assert move(moving.mover(), reference) == TagResult(reference, moving.own, "pushed")
+        return
+    with pytest.raises(ConflictError) as error:
+        move(moving.mover(), reference)
+    assert (str(error.value), error.value.hint) == (
+        f"{reference} is the exact tag of version 1.2, and is to be a floating tag of 1.2.3",
+        "exact tags never move: choose another name for the floating tag",
+    )
+    assert moving.first.tags["1.2"] == held
+    assert moving.puts() == []
+
+
+def test_what_is_behind_an_exact_tag_and_cannot_be_read_is_replaced(moving: Movement) -> None:
+    moving.world.scheme = "loose"
+    mover, gone = moving.mover(), "sha256:" + "0" * 64
+
+    require_floating(mover, ONE.tagged("1.2"), gone)
+    require_floating(mover, LATEST, gone)
+
+
+@pytest.mark.parametrize(("says", "holder"), [("1.2.3-4", "1.2.3-4"), ("1.2", None), ("9", "9")])
+def test_the_witness_reads_versions_by_the_scheme(
+    moving: Movement, says: str, holder: str | None
+) -> None:
+    moving.world.scheme, moving.history = "loose", []
+    held = moving.first.put_image("held", says, {VERSION: says, REVISION: B})
+    moving.first.tags |= {"latest": held, says: held}
+
+    found = higher_holder(moving.mover(), LATEST, held)
+
+    assert (found and str(found)) == holder

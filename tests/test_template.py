@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from releasetag.errors import UsageError
-from releasetag.template import DEFAULT_TEMPLATES, FIELDS, expand, parse_template
-from releasetag.version import Release, Version, parse_version
+from releasetag.template import DEFAULT_TEMPLATES, FIELDS, expand, expand_platform, parse_template
+from releasetag.version import Release, Scheme, Version, parse_version
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -303,3 +303,111 @@ def test_fields_of_other_texts_are_replaced_and_other_braces_stay(text: str, exp
     release = Release("v1.2.3-rc.1+b", version_of("1.2.3-rc.1+b"), REVISION)
 
     assert expand(text, release, "2026-01-02T03:04:05Z") == expected
+
+
+@pytest.mark.parametrize(
+    ("scheme", "prefix", "template", "name", "possible"),
+    [
+        ("loose", None, "{version}", "1", True),
+        ("loose", None, "{version}", "2024.01.05", True),
+        ("loose", None, "{version}", "1.2.3.4-05", True),
+        ("loose", None, "{version}", "1.2.3.4.5", False),
+        ("loose", None, "{version}", "1.2.3-rc.1", False),
+        ("loose", None, "{version}", "v1.2", False),
+        ("loose", None, "{major}.{minor}.{patch}", "2024.01.05", True),
+        ("loose", None, "{git_tag}", "v1.2", True),
+        ("loose", None, "{git_tag}", "1.2", True),
+        ("loose", None, "{git_tag}", "buildcache-image-linux-arm-v7", False),
+        ("loose", "api/v", "{git_tag}", "api-v7", True),
+        ("loose", "api/v", "{git_tag}", "v7", False),
+        ("loose", "", "{git_tag}", "v7", False),
+        ("loose", "a.", "{git_tag}", "ab7", False),
+        ("pep440", None, "{version}", "1.2", True),
+        ("pep440", None, "{version}", "1-1.2rc1.post2.dev3_a.5", True),
+        ("pep440", None, "{version}", "1.2.0.0.0.1", True),
+        ("pep440", None, "{version}", "01.2", False),
+        ("pep440", None, "{version}", "1.2-rc1", False),
+        ("pep440", None, "{version}", "latest", False),
+        ("pep440", None, "{git_tag}", "v1.2-RC.1", True),
+        ("pep440", None, "{git_tag}", "buildcache-7", False),
+        ("pep440", "api/", "{git_tag}", "api-1.2", True),
+        ("pep440", None, "{major}.{minor}.{patch}", "1.02.3", False),
+    ],
+)
+def test_a_name_is_possible_by_the_scheme(
+    scheme: Scheme, prefix: str | None, template: str, name: str, possible: bool
+) -> None:
+    assert parse_template(template).may_render(name, scheme, prefix) is possible
+
+
+@pytest.mark.parametrize("prefix", [None, "", "v", "api/v", "rel+", "1!"])
+@given(
+    st.sampled_from(
+        [
+            *(("loose", text) for text in ("1", "01.2", "2024.01.05", "1.2.3.4-05")),
+            *(("pep440", text) for text in ("1", "1.2rc1", "1!1.2.dev3", "1.2.3.4.5.post0+a.5")),
+        ]
+    ),
+    st.lists(st.sampled_from([f"{{{field}}}" for field in FIELDS] + ["-", ".", "x"]), min_size=1),
+)
+def test_what_a_template_renders_to_is_possible_in_any_scheme(
+    prefix: str | None, of: tuple[Scheme, str], parts: list[str]
+) -> None:
+    scheme, text = of
+    version = parse_version(text, scheme)
+    assert version is not None
+    try:
+        template = parse_template("".join(parts))
+        name = template.render(version, REVISION, f"{prefix or ''}{text}")
+    except UsageError:
+        return
+
+    assert name is None or template.may_render(name, scheme, prefix)
+
+
+@pytest.mark.parametrize(
+    ("text", "template", "expected"),
+    [
+        ("5", "{major}.{minor}", None),
+        ("5", "v{major}", "v5"),
+        ("1.2", "x{patch}", None),  # "x" would be a tag
+        ("1.2", "{minor}-{patch}-{sha}", None),
+        ("01.02.03", "{major}-{minor}-{patch}", "01-02-03"),
+    ],
+)
+def test_a_number_that_a_version_lacks_leaves_no_tag(
+    text: str, template: str, expected: str | None
+) -> None:
+    version = parse_version(text, "loose")
+    assert version is not None
+
+    assert parse_template(template).render(version, REVISION) == expected
+
+
+def test_an_epoch_is_written_with_a_hyphen() -> None:
+    version = parse_version("1!2.0+a", "pep440")
+    assert version is not None
+
+    assert parse_template("{version}").render(version, REVISION) == "1-2.0_a"
+    assert parse_template("{git_tag}").render(version, REVISION, "v1!2.0+a") == "v1-2.0_a"
+    assert expand("{version}", Release("v1!2.0+a", version, REVISION), "") == "1!2.0+a"
+
+
+@pytest.mark.parametrize(
+    ("platform", "expected"),
+    [
+        ("linux/arm64", "linux-arm64- {x} {version} linux"),
+        ("linux/arm/v7", "linux-arm-v7 {x} {version} linux"),
+    ],
+)
+def test_the_fields_of_a_platform_are_replaced_and_others_stay(
+    platform: str, expected: str
+) -> None:
+    text = "{os}-{arch}-{variant} {x} {version} {os}"
+
+    assert expand_platform(text, platform) == expected
+
+
+def test_the_prefix_of_a_git_tag_is_not_known_under_semver() -> None:
+    """A name that only could be one is refused, as ever."""
+    assert parse_template("{git_tag}").may_render("other-1.2.3", "semver", "api/v")

@@ -40,7 +40,7 @@ def verify(
     world: World, requests: list[str] | None = None, **deep: bool
 ) -> tuple[VerifiedRepository, ...]:
     """Verify a world; what is asked is added to the requests."""
-    history = world.settings.policy.counted(world.git_tags.releases(None))
+    history = world.settings.policy.counted(world.git_tags.releases(None, world.scheme))
     network = Direct(world, [] if requests is None else requests)
     with open_registries(network) as registries:
         return verify_repositories(registries, world.settings, history, **deep)
@@ -534,3 +534,58 @@ def test_a_new_repository_is_known_by_the_exact_tag_as_git_has_it(world: World) 
         "v2.0.0-2222222",
         "latest",
     ]
+
+
+LOOSE_OK = {"1.2": "ok", "2024.01": "ok", "latest": "ok"}
+
+
+@pytest.fixture
+def loose_world() -> World:
+    """Loose versions, published, whose floating tags look like versions."""
+    versions = ("1.2.3", "1.2.3-1", "2024.01.05")
+    world = World(
+        templates=("{version}", "{major}.{minor}", "latest"),
+        commits={f"v{version}": str(n) * 40 for n, version in enumerate(versions)},
+        scheme="loose",
+    )
+    for version in versions:
+        assert Runner(world, f"v{version}", "build").finish().error is None
+    return world
+
+
+def test_floating_tags_that_could_be_exact_ones_are_listed(loose_world: World) -> None:
+    assert [statuses(each) for each in verify(loose_world)] == [LOOSE_OK, LOOSE_OK]
+
+
+def test_the_version_that_a_loose_tag_names_is_read_by_the_scheme(loose_world: World) -> None:
+    registry = first(loose_world)
+    registry.tags["1.2"] = registry.tags["1.2.3"]
+    registry.tags["1.2.3-1"] = registry.put_image("other", "9", {VERSION: "1.2.3-2"})
+
+    (one, two) = verify(loose_world)
+
+    found = {tag.name: (tag.status, tag.expected, tag.actual) for tag in one.tags}
+    assert found["1.2"] == ("drift", "1.2.3-1", "1.2.3")
+    assert found["1.2.3-1"] == ("mismatch", "1.2.3-1", "1.2.3-2")
+    assert statuses(two) == LOOSE_OK
+
+
+def test_a_floating_tag_that_is_the_exact_tag_of_a_release_is_refused(loose_world: World) -> None:
+    loose_world.commits["v1.2"] = "9" * 40
+
+    with pytest.raises(UsageError, match=r"floating tag '1\.2' .* is the exact tag of v1\.2$"):
+        verify(loose_world)
+
+
+def test_two_spellings_of_one_commit_are_one_release(loose_world: World) -> None:
+    loose_world.commits["v2024.1.5"] = loose_world.commits["v2024.01.05"]
+    loose_world.templates = ("{version}", "latest")
+    for registry in loose_world.registries.values():
+        registry.tags.pop("2024.01")
+        registry.tags.pop("1.2")
+
+    # Its other name is not published, and it is.
+    expected = {"latest": "ok", "2024.1.5": "missing"}
+    assert [statuses(each) for each in verify(loose_world)] == [expected, expected]
+    assert Runner(loose_world, "v2024.1.5", "build").finish().error is None
+    assert [statuses(each) for each in verify(loose_world)] == [{"latest": "ok"}] * 2

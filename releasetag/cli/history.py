@@ -35,7 +35,7 @@ def history(
     trees: list[ReleaseTree] = []
     components = [each for each in configuration.all() if each.all_images] or [default]
     for settings in components:
-        releases = git_tags.releases(settings.tag_prefix)
+        releases = git_tags.releases(settings.tag_prefix, settings.versions)
         require_known(git_tags, releases, "", messages.warning)
         with open_tools(os.environ, settings.insecure_registries) as tools:
             trees += list_releases(tools.registries, settings, releases)

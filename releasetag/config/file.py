@@ -29,6 +29,9 @@ VARIANT_KEYS = {
 }
 """The keys that a variant has besides settings, with their meaning."""
 
+BY_PLATFORM = "by_platform"
+"""In a layer: the layers of ``[build.platform.…]``, by the platform."""
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -218,11 +221,33 @@ def _layer(table: Table, where: str, directory: Path, more: list[str]) -> Layer:
     for keys, value in _flatten(table):
         key = ".".join(keys)
         setting = _BY_KEY.get(key)
+        if keys == ("build", "platform") and isinstance(value, dict):
+            layer[BY_PLATFORM] = {
+                platform: _platform(entry, f'{where}: {key}."{platform}"', directory)
+                for platform, entry in value.items()
+            }
+            continue
         if setting is None or keys != tuple(key.split(".")):
             raise _unknown_key_error(key, where, more)
         place = f"{where}: {key}"
         layer[setting.name] = setting.convert(_value(setting, value, place, directory), place)
     return layer
+
+
+def _platform(table: Any, where: str, directory: Path) -> Layer:
+    if not isinstance(table, dict):
+        raise _type_error(where, "a table", '[build.platform."linux/arm64"]')
+    for key in table:
+        setting = _BY_KEY.get(f"build.{key}")
+        if setting is not None and not setting.of_platform:
+            raise UsageError(
+                f"{where}: {key} is one for all platforms", f"write {key} in [build], above"
+            )
+        if setting is None:
+            known = [each.key for each in _BY_KEY.values() if each.of_platform]
+            names = ", ".join(name.removeprefix("build.") for name in known)
+            raise UsageError(f"{where}: unknown key {key!r}", f"the keys are: {names}")
+    return _layer({"build": table}, where, directory, more=[])
 
 
 def _flatten(table: Table) -> Iterator[tuple[tuple[str, ...], Any]]:

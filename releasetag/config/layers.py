@@ -3,6 +3,7 @@
 A higher layer wins: options, environment, file, defaults. Of maps, the entries are merged.
 """
 
+import itertools
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,12 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from releasetag.config.file import Section, Variant, read_file
+from releasetag.config.file import BY_PLATFORM, Section, Variant, read_file
 from releasetag.config.schema import SETTINGS, VARIABLE_PREFIX, Layer, Setting
 from releasetag.config.settings import Configuration, Settings
 from releasetag.errors import UsageError
 from releasetag.template import with_suffix
 from releasetag.text import printable
+
+_OF_GATES = "VERSION"
+"""What a gate has in RELEASETAG_VERSION; a releasetag that it runs has no such setting."""
 
 _IF_EMPTY = "give it a value, or leave the option out; a variable may be unset"
 
@@ -53,6 +57,9 @@ def _load(
 ) -> Configuration:
     upper = [_environment_layer(environ, cwd), _option_layer(options, cwd)]
     file, components = read_file(_merge(upper).get("config"), cwd, base, root)
+    _refuse_unknown_platforms(file, [*components], upper)
+    for each in components:
+        _refuse_unknown_platforms(each, [file], upper)
     default = _component(file, file.variants, [], upper, base)
     if any("tag_prefix" in layer for layer in upper):
         # A prefix from above the file does not rename the components: it chooses one.
@@ -66,6 +73,24 @@ def _load(
     )
 
 
+def _refuse_unknown_platforms(
+    section: Section, others: Sequence[Section], upper: Sequence[Layer]
+) -> None:
+    """Raise UsageError for a ``[build.platform.…]`` of a platform that nothing is built for."""
+    of_section, *of_others = [
+        [each.layer, *(variant.layer for variant in each.variants)] for each in (section, *others)
+    ]
+    layers = [*of_section, *itertools.chain(*of_others), *upper]
+    known = {platform: "" for layer in layers for platform in layer.get("platforms", ())}
+    for platform in (each for layer in of_section for each in layer.get(BY_PLATFORM, ())):
+        if platform not in known:
+            names = ", ".join(known)
+            raise UsageError(
+                f'build.platform."{platform}" is none of the platforms',
+                f"the platforms are: {names}" if known else "list it in build.platforms",
+            )
+
+
 def _component(
     section: Section,
     entries: Sequence[Variant],
@@ -75,10 +100,10 @@ def _component(
 ) -> Settings:
     """Return the settings of a component, with those of its variants."""
     layers = [*below, section.layer]
-    whole = _settings([*layers, *upper], base)
+    whole = _settings(layers, upper, base)
     variants = []
     for each in entries:
-        own = _settings([*layers, each.layer, *upper], base)
+        own = _settings([*layers, each.layer], upper, base)
         tags = [with_suffix(template, each.suffix, each.latest) for template in own.tags]
         plain = own.tags if each.is_default else ()
         names = tuple(dict.fromkeys((*plain, *tags)))
@@ -91,16 +116,33 @@ def _shown(text: str, limit: int = 2000) -> str:
     return printable(text[: 2 * limit], limit)
 
 
-def _settings(layers: Sequence[Layer], base: Path) -> Settings:
-    return replace(Settings(base=base), **_merge(layers))
+def _settings(file: Sequence[Layer], upper: Sequence[Layer], base: Path) -> Settings:
+    """Return the settings of layers of the file and those above, with those of every platform."""
+    platforms = {platform for layer in file for platform in layer.get(BY_PLATFORM, ())}
+    by_platform = {
+        platform: _merged(
+            [*file, *(layer.get(BY_PLATFORM, {}).get(platform, {}) for layer in file), *upper], base
+        )
+        for platform in platforms
+    }
+    return replace(_merged([*file, *upper], base), by_platform=by_platform)
+
+
+def _merged(layers: Sequence[Layer], base: Path) -> Settings:
+    values = _merge(layers)
+    for name in values:
+        if SETTINGS[name].parse_versions:
+            values[name] = values[name](values.get("versions", Settings.versions))
+    return replace(Settings(base=base), **values)
 
 
 def _merge(layers: Iterable[Layer]) -> Layer:
     merged: Layer = {}
     for layer in layers:  # the lowest first
         for name, value in layer.items():
-            is_map = SETTINGS[name].kind == "map"
-            merged[name] = {**merged.get(name, {}), **value} if is_map else value
+            if name != BY_PLATFORM:
+                is_map = SETTINGS[name].kind == "map"
+                merged[name] = {**merged.get(name, {}), **value} if is_map else value
     return merged
 
 
@@ -159,7 +201,7 @@ def _refuse_near_misses(environ: Mapping[str, str]) -> None:
     variables |= {s.name.upper(): s.variable for s in SETTINGS.values()}
     for variable, value in environ.items():
         name = variable.removeprefix(VARIABLE_PREFIX)
-        if name == variable or variable in variables.values() or not value.strip():
+        if name in {variable, _OF_GATES} or variable in variables.values() or not value.strip():
             continue
         import difflib
 

@@ -34,6 +34,8 @@ def markdown() -> str:
         lines += [f"### {panel}", "", "| option | key | variable | meaning |", "|---|---|---|---|"]
         lines += [_row(setting) for setting in settings]
         lines.append("")
+    own = ", ".join(f"`{s.key.removeprefix('build.')}`" for s in SETTINGS.values() if s.of_platform)
+    lines += [f'A platform may have its own {own} in `[build.platform."linux/arm64"]`.', ""]
     return "\n".join(lines)
 
 
@@ -84,6 +86,13 @@ def _properties(settings: list[Setting]) -> dict[str, Any]:
         if section:
             inside = properties.setdefault(section, _object({}))["properties"]
         inside[key] = _value(setting)
+    of_platform = {s.key.rpartition(".")[2]: _value(s) for s in settings if s.of_platform}
+    if of_platform:
+        properties["build"]["properties"]["platform"] = {
+            "type": "object",
+            "additionalProperties": _object(of_platform),
+            "description": "Where the build of a platform differs, by the platform.",
+        }
     return properties
 
 

@@ -9,6 +9,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 from releasetag.config.settings import BUILDERS, CACHES
@@ -16,7 +17,7 @@ from releasetag.errors import UsageError
 from releasetag.history import HISTORY_MODES
 from releasetag.reference import is_tag, parse_repository
 from releasetag.template import FOLLOWS, Template, parse_template
-from releasetag.version import Version, parse_version
+from releasetag.version import SCHEMES, Scheme, Version, parse_version
 
 Parsed = TypeVar("Parsed")
 
@@ -59,6 +60,7 @@ class Setting:
         key: in the file; empty: it cannot be set there.
         choices: the possible values; empty: any.
         parse: makes the field's value of what was read; raises UsageError.
+        parse_versions: the same, given the scheme of the versions as well.
         panel: the heading that the option is listed under.
         commands: the commands that have the option.
         may_be_empty: whether an empty string is a value.
@@ -76,6 +78,7 @@ class Setting:
     key: str = ""
     choices: tuple[str, ...] = ()
     parse: Callable[[Any], Any] | None = None
+    parse_versions: Callable[[Any, Scheme], Any] | None = None
     panel: str = OPTIONS
     commands: tuple[str, ...] = _BUILD
     may_be_empty: bool = False
@@ -91,6 +94,11 @@ class Setting:
     def of_variant(self) -> bool:
         """Whether a variant may have its own."""
         return self.name == "images" or self.key.startswith("build.")
+
+    @property
+    def of_platform(self) -> bool:
+        """Whether a platform may have its own, in ``[build.platform."linux/arm64"]``."""
+        return self.name in {"context", "file", "build_args"}
 
     @property
     def variable(self) -> str:
@@ -112,15 +120,24 @@ class Setting:
         check_text(text, where, is_path=self.kind in {"path", "dockerfile"})
 
     def convert(self, value: Any, where: str) -> Any:
-        """Return the field's value for what was read from a string, an option or a file."""
+        """Return the field's value for what was read from a string, an option or a file.
+
+        Of versions, what makes it of their scheme: that is known when all layers have been read.
+        """
+        if self.parse_versions is not None:
+            return partial(self._parsed, self.parse_versions, where, value)
+        if self.choices:
+            self._parsed(_check_choice, where, value, self.choices)
+        if self.parse is not None:
+            return self._parsed(self.parse, where, value)
+        return tuple(value) if isinstance(value, list) else value
+
+    @staticmethod
+    def _parsed(parse: Callable[..., Parsed], where: str, *values: Any) -> Parsed:
         try:
-            if self.choices:
-                _check_choice(value, self.choices)
-            if self.parse is not None:
-                return self.parse(value)
+            return parse(*values)
         except UsageError as error:
             raise UsageError(f"{where}: {error.message}", error.hint) from None
-        return tuple(value) if isinstance(value, list) else value
 
 
 def check_text(text: str, where: str, *, is_path: bool = False) -> None:
@@ -156,12 +173,23 @@ def _template(value: str | Mapping[str, str]) -> Template:
     return parse_template(value["tag"], value.get("follows", ""))
 
 
-def _version(text: str) -> Version:
-    version = parse_version(text.removeprefix("v"))
+_VERSIONS: Mapping[Scheme, tuple[str, str]] = {
+    "semver": ("a semantic version", "1.2.3 or 2.0.0-rc.1"),
+    "pep440": ("a version of PEP 440", "1.2.3 or 2.0.0rc1"),
+    "loose": ("a version of one to four numbers", "2024.01.05 or 1.2.3-2"),
+}
+"""What a version is in each scheme, and examples."""
+
+
+def _versions(texts: Iterable[str], scheme: Scheme) -> tuple[Version, ...]:
+    return _each(lambda text: _version(text, scheme))(texts)
+
+
+def _version(text: str, scheme: Scheme) -> Version:
+    version = parse_version(text.removeprefix("v"), scheme)
     if version is None:
-        raise UsageError(
-            f"{text!r} is not a semantic version", "write it as in 1.2.3 or 2.0.0-rc.1"
-        )
+        what, examples = _VERSIONS[scheme]
+        raise UsageError(f"{text!r} is not {what}", f"write it as in {examples}")
     return version
 
 
@@ -253,7 +281,7 @@ _ROWS = (
             commands=("publish",),
             help="Publish the snapshot of the release's commit, and build nothing."),
     Setting("from_version", "text", "--from-version", "VERSION", panel=SOURCE,
-            commands=("publish",), parse=_version,
+            commands=("publish",), parse_versions=_version,
             help="Publish the image of another version of the same commit."),
 
     Setting("file", "dockerfile", "--file", "FILE", short="-f", panel=BUILDING, key="build.file",
@@ -356,13 +384,15 @@ _ROWS = (
     Setting("tag_prefix", "text", "--tag-prefix", "PREFIX", key="tag-prefix", commands=_ALL,
             may_be_empty=True,
             help="Precedes the version in git tags. Default: an optional v."),
+    Setting("versions", "text", "--versions", key="versions", commands=_ALL, choices=SCHEMES,
+            help="What is a version. Default: semver."),
     Setting("history", "text", "--history", key="history", commands=_ALL, for_all=True,
             choices=HISTORY_MODES,
             help="Whose git tags count. Default: auto, the remote's too if there is one."),
     Setting("remote", "text", "--remote", "NAME", key="remote", commands=_ALL, for_all=True,
             help="The git remote to ask. Default: origin."),
     Setting("ignore", "list", "--ignore", "VERSION", key="ignore", commands=_RELEASES,
-            parse=_each(_version),
+            parse_versions=_versions,
             help="A yanked version, which holds no tag; may be repeated."),
     Setting("insecure_registries", "list", "--insecure-registry", "HOST",
             key="insecure-registries", commands=(*_BUILD, "promote", *_ASKING),

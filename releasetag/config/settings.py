@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from releasetag.build_inputs import BuildSettings
@@ -10,8 +10,8 @@ from releasetag.errors import UsageError
 from releasetag.history import HistoryMode
 from releasetag.policy import TagPolicy
 from releasetag.reference import Repository
-from releasetag.template import DEFAULT_TEMPLATES, Template, parse_template
-from releasetag.version import Version, parse_version, version_of
+from releasetag.template import DEFAULT_TEMPLATES, Template, expand_platform, parse_template
+from releasetag.version import Scheme, Version, parse_version, version_of
 
 CACHES = ("gha", "registry", "off")
 BUILDERS = ("auto", "buildkit", "classic", "buildx")  # or buildx:NAME
@@ -29,6 +29,7 @@ class Settings(BuildSettings):
         variant: the name of the variant that these are the settings of; empty: of none.
         suffixes: of the variant's tags.
         by_variant: the settings of each ``[[variants]]`` entry, the default variant's first.
+        by_platform: the settings of each ``[build.platform.…]`` table; see `on_platform`.
     """
 
     # What and where.
@@ -37,6 +38,7 @@ class Settings(BuildSettings):
     tags: tuple[Template, ...] = tuple(map(parse_template, DEFAULT_TEMPLATES))
     git_tag: str | None = None
     tag_prefix: str | None = None
+    versions: Scheme = "semver"
     history: HistoryMode = "auto"
     remote: str = "origin"
     ignore: tuple[Version, ...] = ()
@@ -68,6 +70,7 @@ class Settings(BuildSettings):
     variant: str = ""
     suffixes: tuple[str, ...] = ("",)
     by_variant: "tuple[Settings, ...]" = ()
+    by_platform: "Mapping[str, Settings]" = field(default_factory=dict, repr=False)
 
     @property
     def all_images(self) -> tuple[Repository, ...]:
@@ -80,10 +83,35 @@ class Settings(BuildSettings):
         """The platforms that this run builds for: all, or its part."""
         return tuple(each for each in self.platforms if self.part in {None, each})
 
+    def on_platform(self, platform: str) -> "Settings":
+        """Return the settings of a platform's build: its own context, Dockerfile and arguments."""
+        own = self.by_platform.get(platform, self)
+
+        def expand(text: str) -> str:
+            return expand_platform(text, platform)
+
+        return replace(
+            self,
+            context=own.context and Path(expand(str(own.context))),
+            file=own.file and Path(expand(str(own.file))),
+            build_args={name: value and expand(value) for name, value in own.build_args.items()},
+        )
+
+    @property
+    def platforms_differ(self) -> bool:
+        """Whether a platform is built from another context, Dockerfile or arguments than others."""
+        builds = [self.on_platform(each) for each in self.platforms]
+        built_from = [(each.context, each.file, each.build_args) for each in builds]
+        return any(each != built_from[0] for each in built_from)
+
     @property
     def policy(self) -> TagPolicy:
         """The tag templates, and the versions that were yanked."""
-        return TagPolicy(self.tags, frozenset(self.ignore), self.tag_prefix)
+        return TagPolicy(self.tags, frozenset(self.ignore), self.tag_prefix, self.versions)
+
+    def version_of(self, git_tag: str) -> Version | None:
+        """Return the version that a git tag names; None if it is no release of the component."""
+        return version_of(git_tag, self.tag_prefix, self.versions)
 
     def each_variant(self) -> "tuple[Settings, ...]":
         """Return the settings of each variant to publish; these alone where there are none.
@@ -127,11 +155,11 @@ class Configuration:
         for settings in sorted(
             self.components, key=lambda s: len(s.tag_prefix or ""), reverse=True
         ):
-            if version_of(git_tag, settings.tag_prefix) is not None:
+            if settings.version_of(git_tag) is not None:
                 return settings
         # Beside components, settings that name no image are only what the components share.
         counts = bool(self.default.all_images) or not self.components
-        if counts and version_of(git_tag, self.default.tag_prefix) is not None:
+        if counts and self.default.version_of(git_tag) is not None:
             return self.default
         return None
 
@@ -155,19 +183,20 @@ class Configuration:
         Raises:
             UsageError: it means none, or one in several components.
         """
-        found = self.publishable()
-        if (named := self.of(text)) is not None and named in found:
-            version = version_of(text, named.tag_prefix)
-            found = (named,)
+        known = self.publishable()
+        named = self.of(text)
+        if named is not None and named in known:
+            found = [(named, named.version_of(text))]
         else:
-            version = parse_version(text)
-        if version is None:
+            found = [(each, parse_version(text, each.versions)) for each in known]
+        meant = [(each, version) for each, version in found if version is not None]
+        if not meant:
             raise UsageError(
                 f"{text!r} is not a version", "name one as in 1.2.3, or a release's git tag"
             )
-        if len(found) > 1:
-            prefixes = ", ".join(f"{each.tag_prefix or ''}{version}" for each in found)
+        if len(meant) > 1:
+            names = ", ".join(f"{each.tag_prefix or ''}{version}" for each, version in meant)
             raise UsageError(
-                f"{version} may be a release of several components", f"name one of {prefixes}"
+                f"{text} may be a release of several components", f"name one of {names}"
             )
-        return found[0], version
+        return meant[0]

@@ -16,9 +16,17 @@ def choose_program(settings: Settings, environ: Mapping[str, str], report: Engin
     ``auto`` is buildx where a setting needs it, or where it has a builder for several platforms.
 
     Raises:
-        UsageError: a setting needs buildx, and the settings name another builder.
+        UsageError: a setting needs buildx, and the settings name another builder; or buildx cannot
+            build what the platforms are built from.
     """
     builder, option = settings.builder, settings.needs_buildx
+    differ = len(settings.platforms_here) > 1 and settings.platforms_differ
+    if differ and (builder.startswith("buildx") or (option and builder == "auto")):
+        raise UsageError(
+            "docker buildx builds all platforms from one context, Dockerfile and arguments, and"
+            " they are not to be built from the same",
+            f"build each by a run of its own with --part, or omit {option or 'buildx'}",
+        )
     if builder.startswith("buildx"):
         return builder
     if option and builder != "auto":
@@ -30,7 +38,7 @@ def choose_program(settings: Settings, environ: Mapping[str, str], report: Engin
         report.step(f"Choosing buildx: {option} needs it")
         return "buildx"
     platforms = settings.platforms_here
-    is_free = builder == "auto" and settings.push and len(settings.platforms) > 1
+    is_free = builder == "auto" and settings.push and len(settings.platforms) > 1 and not differ
     if is_free and (name := _builder_for(platforms, environ)):
         report.step(f"Choosing buildx: its builder {name} is for {', '.join(platforms)}")
         return "buildx"

@@ -279,7 +279,7 @@ class BuildxPart(BuildxImage):
 
     def _annotations(self) -> tuple[dict[str, str], tuple[str, ...]]:
         """Return the annotations of the index, where those that are given win, and the others."""
-        of_index, others = dict(self.inputs.labels), []
+        of_index, others = dict(self.inputs.labels_of_index), []
         for each in self.inputs.settings.annotations:
             before, colon, annotation = each.partition(":")
             levels = before.split(",") if colon and "=" not in before else []

@@ -48,7 +48,7 @@ class BuiltImage(ImageSource):
         builder: Builder = "buildkit" if preflight.builder == "buildkit" else "classic"
         return build(
             preflight.require_engine(),
-            self.inputs,
+            self.inputs.on_platform(platform),
             builder=builder,
             platform=platform,
             credentials=self.tools.credentials,

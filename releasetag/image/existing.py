@@ -177,7 +177,7 @@ class PublishedCommit(ImageSource):
 
     def _is_wanted(self, image: PublishedImage) -> bool:
         version = self.plan.settings.from_version
-        return version is None or image.version == version
+        return version is None or image.version(version.scheme) == version
 
     def _tags(self) -> list[Reference]:
         """Return the tags that the image may have, in every repository."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def resolve_inputs(
     tree: WorkTree, plan: ImagePlan, environ: Mapping[str, str], builder: str
 ) -> BuildInputs:
-    """Return what an image is built from.
+    """Return what an image is built from, on every platform that this run builds for.
 
     Args:
         builder: from `choose_program`.
@@ -33,10 +33,19 @@ def resolve_inputs(
     Raises:
         UsageError: the context, the Dockerfile, a secret, an SSH agent or a cache cannot be used.
     """
+    here = plan.settings.platforms_here or ("",)  # the engine's own
+    platforms = here if plan.settings.platforms_differ else here[:1]
+    resolved = {each: _resolve(tree, plan, environ, builder, each) for each in platforms}
+    return replace(resolved[here[0]], by_platform=resolved)
+
+
+def _resolve(
+    tree: WorkTree, plan: ImagePlan, environ: Mapping[str, str], builder: str, platform: str
+) -> BuildInputs:
     from releasetag.build_secrets import parse_secret, parse_ssh
     from releasetag.context.dockerfile import base_image, own_labels
 
-    settings = plan.settings
+    settings = plan.settings.on_platform(platform) if platform else plan.settings
     context = open_build_context(settings)
     commit_time = tree.commit_time(plan.subject.revision) or 0
     build_args = resolve_build_args(settings.build_args, commit_time, plan.subject, environ)
@@ -66,6 +75,10 @@ def resolve_inputs(
             base=base_image(dockerfile, settings.target, build_args),
             in_dockerfile=own_labels(dockerfile, settings.target, build_args),
         ),
+        # Every part makes the same index, and has the context of its own platform alone.
+        index_labels=image_labels(tree, plan, environ, directories=(settings.base,))
+        if settings.platforms_differ
+        else None,
         secrets=tuple(parse_secret(text, environ) for text in settings.secrets),
         agents=tuple(parse_ssh(text, environ) for text in agents),
     )
@@ -142,7 +155,7 @@ def _refuse_tag_of_release(spec: str, plan: ImagePlan) -> None:
         return  # of another type, or buildx's to refuse
     is_tag = reference.tag in {tag.name for tag in plan.tags} or any(
         # {channel} and its like may be any word: the plan alone says what it is.
-        template.may_render(reference.tag)
+        template.may_render(reference.tag, plan.settings.versions, plan.settings.tag_prefix)
         for template in plan.settings.tags
         if not template.fields & OPTIONAL_FIELDS
     )

@@ -1,10 +1,11 @@
 """What the image of a release is labelled and annotated with, for programs that build it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from releasetag import labels as release_labels
+from releasetag.config import Settings
 from releasetag.errors import UsageError
 from releasetag.git import WorkTree
 from releasetag.image.bake import escape, makes_index
@@ -51,7 +52,7 @@ def read_metadata(
 def _read(tree: WorkTree, plan: ImagePlan, environ: Mapping[str, str]) -> BuildMetadata:
     from releasetag.context.dockerfile import base_image, own_labels
 
-    settings, commit_time = plan.settings, tree.commit_time(plan.subject.revision)
+    settings, commit_time = _shared(plan.settings), tree.commit_time(plan.subject.revision)
     build_args = resolve_build_args(settings.build_args, commit_time or 0, plan.subject, environ)
     given = dict(build_args)
     if commit_time is None and "SOURCE_DATE_EPOCH" not in settings.build_args:
@@ -86,6 +87,17 @@ def _read(tree: WorkTree, plan: ImagePlan, environ: Mapping[str, str]) -> BuildM
         {name: value for name, value in given.items() if name not in from_environment},
         tuple(name for name in from_environment if name in build_args),
     )
+
+
+def _shared(settings: Settings) -> Settings:
+    """Return what all platforms are built from: what is handed on is of one build of them all."""
+    first, *others = [settings.on_platform(each) for each in settings.platforms] or [settings]
+    shared = {
+        name: value
+        for name, value in first.build_args.items()
+        if all(other.build_args.get(name) == value for other in others)
+    }
+    return replace(first, build_args=shared)
 
 
 def bake_definition(metadata: Sequence[BuildMetadata]) -> dict[str, Any]:

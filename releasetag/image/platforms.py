@@ -5,9 +5,11 @@ platform's image gets its own exact tag, ``1.2.3-linux-arm64``, and the index un
 tags refers to these images by digest; see `releasetag.image.parts`.
 """
 
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from releasetag.errors import BuildError
@@ -33,7 +35,8 @@ class PlatformImages(BuiltImage):
         found = parts.find_all(self.tools.registries, self.plan)
         here = [each.platform for each in found if part in {None, each.platform}]
         if here:
-            self.report_build(self.inputs.context.root, preflight.builder, here)
+            roots = [self.inputs.on_platform(each).context.root for each in here]
+            self.report_build(Path(os.path.commonpath(roots)), preflight.builder, here)
         numbers = _Numbers()
 
         def make(image: PlatformImage) -> PlatformImage:
@@ -78,7 +81,7 @@ class PlatformImages(BuiltImage):
             (image.platform, self._push_platform(preflight, made, repository, image))
             for image in made.platforms
         ]
-        index = parts.make_index(children, self.inputs.labels)
+        index = parts.make_index(children, self.inputs.labels_of_index)
         return self.tools.registries.put_manifest(reference, index)
 
     def _push_platform(

@@ -266,12 +266,12 @@ def _appeared(run: Run, plan: Plan, listed: Listed) -> list[Release]:
 def _unknown_release(run: Run, plan: Plan, reference: Reference) -> Release | None:
     """Return the release that an exact tag names, if it counts and git does not know it."""
     policy = run.policy
-    if not policy.is_exact(reference.tag):
+    if not policy.may_be_exact(reference.tag):
         return None
     image = inspect_image(run.registries, reference)
-    if image is None or image.version is None:
+    if image is None or (version := image.version(policy.scheme)) is None:
         return None
-    version, revision = image.version, image.revision
+    revision = image.revision
     is_known = any(release.version == version for release in plan.history)
     if is_known or not policy.counts(version):
         return None

@@ -55,7 +55,7 @@ def check_branch_tag(name: str, branch: str, policy: TagPolicy) -> None:
         UsageError: it can.
     """
     for template in (*_LIKE_RELEASES, *_of_releases(policy)):
-        if template.may_render(name):
+        if _may_render(template, name, policy):
             what = f"the branch {printable(branch, 100)!r}"
             raise _release_error(what, name, template, "rename the branch")
 
@@ -73,10 +73,10 @@ def check_own_name(name: str, policy: TagPolicy, history: Callable[[], Iterable[
     """
     what, hint = "the snapshot", "name another tag with --edge, or write another template"
     for template in _LIKE_RELEASES:
-        if template.may_render(name):
+        if _may_render(template, name, policy):
             raise _release_error(what, name, template, hint)
     for template in _of_releases(policy):
-        if not template.may_render(name):
+        if not _may_render(template, name, policy):
             continue
         if not template.fields & OPTIONAL_FIELDS:
             raise _release_error(what, name, template, hint)
@@ -90,6 +90,12 @@ def check_own_name(name: str, policy: TagPolicy, history: Callable[[], Iterable[
 def pull_request_tag(number: str) -> str:
     """Return the tag of a pull request."""
     return f"pr-{number}"
+
+
+def _may_render(template: Template, name: str, policy: TagPolicy) -> bool:
+    """Whether a version of the component's scheme could have a tag, or one of SemVer's."""
+    schemes = {policy.scheme, "semver"}
+    return any(template.may_render(name, scheme, policy.prefix) for scheme in schemes)
 
 
 def _of_releases(policy: TagPolicy) -> list[Template]:

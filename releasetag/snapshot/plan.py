@@ -337,7 +337,7 @@ def _history(
     tree: WorkTree, settings: Settings, name: str, warn: Callable[[str], None]
 ) -> Iterable[Release]:
     git_tags = read_git_tags(tree, settings.history, settings.remote)
-    history = settings.policy.counted(git_tags.releases(settings.tag_prefix))
+    history = settings.policy.counted(git_tags.releases(settings.tag_prefix, settings.versions))
     require_known(git_tags, history, f"whether a release has the tag {name}", warn)
     return history
 

@@ -56,6 +56,7 @@ CASES = [
     Case("git_tag", "", "v1.2.3", "v1.2.3", "v1.2.3", None),
     Case("tag_prefix", 'tag-prefix = "api/v"', "api/v", "api/v", "api/v", None),
     Case("history", 'history = "local"', "local", "local", "local", "auto"),
+    Case("versions", 'versions = "loose"', "loose", "loose", "loose", "semver"),
     Case("remote", 'remote = "upstream"', "upstream", "upstream", "upstream", "origin"),
     Case("ignore", 'ignore = ["2.0.0", "v2.0.1"]', "2.0.0, v2.0.1", ["2.0.0", "v2.0.1"],
          ["2.0.0", "2.0.1"], []),
@@ -120,12 +121,8 @@ CASES = [
 
 
 def test_every_field_is_a_row_of_the_table_and_a_case_of_this_test() -> None:
-    names = {each.name for each in dataclasses.fields(Settings)} - {
-        "base",
-        "variant",
-        "suffixes",
-        "by_variant",
-    }
+    made = {"base", "variant", "suffixes", "by_variant", "by_platform"}
+    names = {each.name for each in dataclasses.fields(Settings)} - made
 
     assert set(SETTINGS) == names
     # The file is the test of its own: test_file.py.

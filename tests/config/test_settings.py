@@ -138,3 +138,76 @@ def test_a_text_that_means_none_or_several_is_an_error(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         load_in(tmp_path, toml=toml).component_of(text)
+
+
+SCHEMES = """
+ignore = ["2.0"]
+versions = "loose"
+[[components]]
+name = "api"
+tag-prefix = "api/v"
+versions = "pep440"
+images = ["acme/api"]
+ignore = ["1.0-RC.1", "v1.0.post1"]
+[[components]]
+name = "web"
+tag-prefix = "web-"
+images = ["acme/web"]
+"""
+
+
+def test_a_component_may_have_a_scheme_of_its_own(tmp_path: Path) -> None:
+    found = load_in(tmp_path, toml=SCHEMES)
+    api, web = found.components
+
+    assert (api.versions, web.versions) == ("pep440", "loose")
+    assert (api.policy.scheme, web.policy.scheme) == ("pep440", "loose")
+    assert [str(each) for each in api.ignore] == ["1.0rc1", "1.0.post1"]
+    # What all components share is read by the scheme of each.
+    assert [(str(each), each.scheme) for each in web.ignore] == [("2.0", "loose")]
+    assert found.of("api/v1.0rc1") is api
+    assert found.of("web-1.0rc1") is None
+    assert found.of("web-1.0-1") is web
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1!2.0", ("acme/api", "1!2.0")),  # of PEP 440 alone
+        ("api/v1.0-3", ("acme/api", "1.0.post3")),
+        ("web-01.2", ("acme/web", "01.2")),
+    ],
+)
+def test_a_version_means_the_component_that_has_such_versions(
+    text: str, expected: tuple[str, str], tmp_path: Path
+) -> None:
+    settings, version = load_in(tmp_path, toml=SCHEMES).component_of(text)
+
+    assert (str(settings.images[0]), str(version)) == expected
+
+
+@pytest.mark.parametrize(
+    ("scheme", "text", "message", "hint"),
+    [
+        ("semver", "1.2", "is not a semantic version", "1.2.3 or 2.0.0-rc.1"),
+        ("pep440", "x", "is not a version of PEP 440", "1.2.3 or 2.0.0rc1"),
+        ("loose", "1.2.3-rc.1", "is not a version of one to four numbers",
+         "2024.01.05 or 1.2.3-2"),
+    ],
+)  # fmt: skip
+def test_what_is_no_version_of_the_scheme_is_an_error_that_says_so(
+    scheme: str, text: str, message: str, hint: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError) as error:
+        load_in(tmp_path, toml=f"ignore = ['{text}']", versions=scheme)
+
+    assert error.value.message == f"releasetag.toml: ignore: {text!r} {message}"
+    assert error.value.hint == f"write it as in {hint}"
+
+
+def test_a_scheme_that_there_is_not_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as error:
+        load_in(tmp_path, toml='versions = "calver"')
+
+    assert error.value.message == "releasetag.toml: versions: 'calver' is not possible"
+    assert error.value.hint == "choose one of semver, pep440, loose"

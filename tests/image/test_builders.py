@@ -112,3 +112,44 @@ def test_a_setting_that_buildx_alone_has_chooses_it(name: str, value: object, op
             choose_program(settings(**{name: value, "builder": builder}), {}, Record())
         assert str(error.value) == f"--builder {builder} does not support {option}"
         assert error.value.hint == "omit one of the two, or build with --builder buildx"
+
+
+DIFFER = Path("dist/{arch}")
+
+
+def test_platforms_that_differ_are_not_for_buildx(docker: DockerCommand) -> None:
+    environ = docker("docker-container", "linux/amd64, linux/arm64")
+
+    found = choose_program(settings(platforms=SEVERAL, context=DIFFER), environ, Record())
+
+    assert found == "auto"
+
+
+@pytest.mark.parametrize(
+    ("given", "way_out"),
+    [
+        ({"builder": "buildx"}, "buildx"),
+        ({"builder": "buildx:fleet"}, "buildx"),
+        ({"builder": "buildx", "sbom": "true"}, "--sbom"),
+        ({"sbom": "true"}, "--sbom"),
+    ],
+)
+def test_platforms_that_differ_and_need_buildx_are_refused(
+    docker: DockerCommand, given: dict[str, str], way_out: str
+) -> None:
+    with pytest.raises(UsageError) as error:
+        choose_program(
+            settings(platforms=SEVERAL, context=DIFFER, **given), docker("docker"), Record()
+        )
+
+    assert error.value.message == (
+        "docker buildx builds all platforms from one context, Dockerfile and arguments, and they"
+        " are not to be built from the same"
+    )
+    assert error.value.hint == f"build each by a run of its own with --part, or omit {way_out}"
+    # One at a time.
+    for one in ({"platforms": SEVERAL[:1]}, {"platforms": SEVERAL, "part": SEVERAL[1]}):
+        found = choose_program(
+            settings(context=DIFFER, **{**one, **given}), docker("docker"), Record()
+        )
+        assert found == given.get("builder", "buildx")

@@ -138,3 +138,87 @@ def test_a_cache_does_not_replace_an_image(app: GitRepository, spec: str) -> Non
 def test_another_cache_is_handed_on(app: GitRepository, spec: str) -> None:
     tags = ["{version}", "{major}.{minor}", "latest", "{channel}"]
     assert resolve(app, cache_to=[spec], tags=tags).settings.cache_to == (spec,)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "spec", "is_refused"),
+    [
+        ("loose", "acme/app:7", True),
+        ("loose", "acme/app:9.8.7-6", True),
+        ("pep440", "acme/app:9.8rc1", True),
+        ("loose", "acme/app:buildcache-linux-arm-v7", False),
+        ("pep440", "acme/app:buildcache-7", False),
+    ],
+)
+def test_a_cache_does_not_replace_an_image_of_any_scheme(
+    app: GitRepository, scheme: str, spec: str, is_refused: bool
+) -> None:
+    tags = ["{version}", "{git_tag}", "latest"]
+    if is_refused:
+        with pytest.raises(UsageError, match="has a tag that a release may have"):
+            resolve(app, cache_to=[spec], tags=tags, versions=scheme)
+    else:
+        resolve(app, cache_to=[spec], tags=tags, versions=scheme)
+
+
+DIFFERENT = """
+    images = ["acme/app"]
+    [build]
+    platforms = ["linux/amd64", "linux/arm64"]
+    context = "dist/{os}-{arch}"
+    file = "Dockerfile"
+    args = { ARCH = "{arch}", VERSION = "{version}", BOTH = "{arch} {version} {x}" }
+    [build.platform."linux/arm64"]
+    args = { BOTH = "arm" }
+"""
+
+
+def write_different(app: GitRepository, *platforms: str) -> None:
+    app.write({"releasetag.toml": DIFFERENT, "pyproject.toml": "[project]\ndescription = 'd'\n"})
+    app.write({f"dist/linux-{platform}/app": platform for platform in platforms})
+
+
+def test_every_platform_is_built_from_its_own(app: GitRepository) -> None:
+    write_different(app, "amd64", "arm64")
+
+    inputs = resolve(app)
+
+    amd64, arm64 = (inputs.on_platform(each) for each in ("linux/amd64", "linux/arm64"))
+    assert inputs.on_platform(None) is inputs
+    for each, arch, both in ((amd64, "amd64", "amd64 1.2.3 {x}"), (arm64, "arm64", "arm")):
+        assert each.context.root == app.path / "dist" / f"linux-{arch}"
+        assert each.context.dockerfile == app.path / "Dockerfile"
+        assert each.build_args == {
+            "SOURCE_DATE_EPOCH": str(COMMIT_TIME),
+            "ARCH": arch,
+            "VERSION": "1.2.3",
+            "BOTH": both,
+        }
+    assert inputs.labels_of_index["org.opencontainers.image.version"] == "1.2.3"
+
+
+def test_a_part_needs_no_context_but_its_own_and_makes_the_same_index(app: GitRepository) -> None:
+    write_different(app, "arm64")
+
+    with pytest.raises(UsageError, match=r"the context .*dist/linux-amd64' does not exist"):
+        resolve(app)
+    arm64 = resolve(app, part="linux/arm64")
+
+    assert arm64.context.root == app.path / "dist/linux-arm64"
+    write_different(app, "amd64")
+    amd64 = resolve(app, part="linux/amd64")
+    assert amd64.labels_of_index == arm64.labels_of_index == resolve(app).labels_of_index
+    assert amd64.labels_of_index["org.opencontainers.image.description"] == "d"
+
+
+def test_platforms_that_do_not_differ_have_one_input(app: GitRepository) -> None:
+    inputs = resolve(app, platforms=["linux/amd64", "linux/arm64"])
+
+    assert inputs.on_platform("linux/arm64") is inputs
+    assert inputs.labels_of_index == inputs.labels
+
+
+def test_one_platform_has_its_fields_too(app: GitRepository) -> None:
+    write_different(app, "arm64")
+
+    assert resolve(app, platforms=["linux/arm64"]).build_args["ARCH"] == "arm64"

@@ -117,3 +117,21 @@ name = "alpine"
 suffix = "-alpine"
 build.args = { BASE = "alpine" }
 """
+
+
+@pytest.mark.parametrize(
+    ("platforms", "expected"),
+    [
+        (["linux/amd64", "linux/arm64"], {"OS": "linux", "PLAIN": "1"}),
+        (["linux/arm64"], {"OS": "linux", "PLAIN": "1", "ARCH": "arm64"}),
+        ([], {"OS": "{os}", "PLAIN": "1", "ARCH": "{arch}"}),
+    ],
+)
+def test_of_platforms_that_differ_it_is_what_they_share(
+    app: GitRepository, platforms: list[str], expected: dict[str, str]
+) -> None:
+    given = ["OS={os}", "PLAIN=1", "ARCH={arch}", "SOURCE_DATE_EPOCH=0"]
+
+    (metadata,) = read(app, platforms=platforms, build_args=given)
+
+    assert metadata.build_args == {"SOURCE_DATE_EPOCH": "0", **expected}

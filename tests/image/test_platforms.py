@@ -1,6 +1,7 @@
 """Several platforms under one index, on every kind of engine."""
 
 import json
+import shutil
 import urllib.request
 from pathlib import Path
 
@@ -134,3 +135,90 @@ def test_the_index_is_the_same_bytes_for_the_same_images() -> None:
         "architecture": "arm", "os": "linux", "variant": "v7",
     }  # fmt: skip
     assert [child.digest for child in first.children] == [image.digest for _, image in images]
+
+
+PREBUILT = """
+images = {images}
+[build]
+platforms = ["linux/amd64", "linux/arm64", "linux/arm/v7"]
+context = "dist/{{os}}-{{arch}}{{variant}}"
+file = "Dockerfile"
+args = {{ ARCH = "{{arch}}" }}
+[build.platform."linux/arm/v7"]
+file = "Dockerfile.arm"
+args = {{ ARCH = "old" }}
+"""
+
+
+def test_binaries_that_were_built_before_are_the_images_of_their_platforms(
+    app: GitRepository, run: Run, registry: RegistryServer
+) -> None:
+    image = f"{registry.address}/acme/app"
+    dockerfile = "FROM scratch\nARG ARCH\nLABEL arch=$ARCH file={}\nCOPY app /\n"
+    app.write(
+        {
+            "releasetag.toml": PREBUILT.format(images=json.dumps([image])),
+            "Dockerfile": dockerfile.format("plain"),
+            "Dockerfile.arm": dockerfile.format("arm"),
+            **{f"dist/linux-{each}/app": f"{each}\n" for each in ("amd64", "arm64", "armv7")},
+        }
+    )
+    app.git("tag", "--force", "v1.2.3", app.commit("binaries"))
+
+    done = run("publish", "--json", cwd=app.path)
+
+    assert done.returncode == 0, done
+    assert f"Building {app.path}/dist with buildkit for linux/amd64, linux/arm64" in done.stderr
+    expected = {
+        "linux-amd64": ("amd64", "plain"),
+        "linux-arm64": ("arm64", "plain"),
+        "linux-arm-v7": ("old", "arm"),
+    }
+    layers = set()
+    for platform, (arch, file) in expected.items():
+        labels = registry.labels("acme/app", f"1.2.3-{platform}")
+        assert (labels["arch"], labels["file"]) == (arch, file)
+        manifest = json.loads(registry.manifest("acme/app", f"1.2.3-{platform}") or b"")
+        layers.add(manifest["layers"][0]["digest"])
+    assert len(layers) == 3, "every platform has a binary of its own"
+    index = json.loads(registry.manifest("acme/app", "latest") or b"")
+    assert index["annotations"]["org.opencontainers.image.version"] == "1.2.3"
+    again = run("publish", "--json", cwd=app.path)
+    assert again.json["build"]["reused"] is True, again
+
+
+def test_a_platform_that_is_not_built_is_refused_before_anything_is(
+    app: GitRepository, run: Run, registry: RegistryServer
+) -> None:
+    toml = PREBUILT.format(images=json.dumps([f"{registry.address}/acme/app"]))
+    app.write(
+        {"releasetag.toml": toml.replace('"linux/arm/v7"]\ncontext', '"linux/386"]\ncontext')}
+    )
+
+    done = run("publish", "--allow-dirty", cwd=app.path)
+
+    assert (done.returncode, done.stderr) == (
+        2,
+        'error: build.platform."linux/arm/v7" is none of the platforms\n'
+        "hint: the platforms are: linux/amd64, linux/arm64, linux/386\n",
+    )
+    assert registry.tags("acme/app") == []
+
+
+def test_each_runner_needs_the_binary_of_its_own_part_alone(
+    app: GitRepository, run: Run, registry: RegistryServer
+) -> None:
+    toml = PREBUILT.format(images=json.dumps([f"{registry.address}/acme/app"]))
+    toml = toml.partition("[build.platform")[0].replace(', "linux/arm/v7"', "")
+    app.write({"releasetag.toml": toml, "Dockerfile": "FROM scratch\nCOPY app /\n"})
+    app.git("tag", "--force", "v1.2.3", app.commit("binaries"))
+    complete = []
+    for arch in ("amd64", "arm64"):
+        app.write({f"dist/linux-{arch}/app": f"{arch}\n"})  # which is not in git
+        done = run("publish", "--part", f"linux/{arch}", "--json", cwd=app.path)
+        assert done.returncode == 0, done
+        complete.append(done.json["complete"])
+        shutil.rmtree(app.path / "dist")
+
+    assert complete == [False, True]
+    assert set(children(registry, "latest")) == {"linux/amd64", "linux/arm64"}

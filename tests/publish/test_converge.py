@@ -605,6 +605,31 @@ def test_its_exact_tag_may_be_of_any_git_tag_that_it_may_have(look: Look, git_ta
     assert look.named("latest") == [high, high]
 
 
+@pytest.mark.parametrize(
+    ("tag", "version", "is_seen"),
+    [
+        ("2024.01", "2024.01", True),
+        ("1.9.1-2", "1.9.1-2", True),
+        # A floating tag, which looks like an exact one.
+        ("2.0", "2.0.0", False),
+        ("1.9.0.5", "1.9.0.5", False),  # which is lower
+    ],
+)
+def test_a_loose_release_that_git_does_not_know_is_read_by_the_scheme(
+    look: Look, tag: str, version: str, is_seen: bool
+) -> None:
+    look.world.scheme = "loose"
+    run = look.make_run()
+    listed = list_tags(run)
+    for registry in (look.first, look.second):
+        labels = {VERSION: version, REVISION: "a" * 40}
+        digest = registry.tags[tag] = registry.put_image("", version, labels)
+
+    converge(run, run.plan, look.manifest, look.moved("latest"), listed)
+
+    assert look.named("latest") == [digest if is_seen else look.digest] * 2
+
+
 def test_a_release_that_was_there_before_or_that_git_knows_is_not_looked_for(look: Look) -> None:
     """The image of 2.0.0 is of another commit than its git tag."""
     look.world.templates = ("{version}-{short_sha}", "latest")

@@ -1,5 +1,7 @@
 """releasetag.snapshot.names: a snapshot never has the name of a release."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -9,13 +11,22 @@ from releasetag.policy import TagPolicy
 from releasetag.reference import is_tag
 from releasetag.snapshot.names import branch_tag, check_own_name, pull_request_tag
 from releasetag.template import parse_template
-from releasetag.version import Release, commit_tags, parse_version
+from releasetag.version import Release, Scheme, commit_tags, parse_version
 
 DEFAULT = TagPolicy(tuple(map(parse_template, ("{version}", "{major}.{minor}", "latest"))))
 
 
 def policy(*templates: str) -> TagPolicy:
     return TagPolicy(tuple(map(parse_template, templates)))
+
+
+@pytest.mark.parametrize(
+    ("branch", "scheme"),
+    [("2026.01", "loose"), ("39", "loose"), ("1.2.3.4", "loose"), ("1.0b1", "pep440")],
+)
+def test_a_branch_has_no_name_of_a_version_that_is_not_semver(branch: str, scheme: Scheme) -> None:
+    with pytest.raises(UsageError):
+        branch_tag(branch, "edge", [""], replace(policy("{version}"), scheme=scheme))
 
 
 @pytest.mark.parametrize(

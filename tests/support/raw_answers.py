@@ -117,7 +117,7 @@ class World:
 
     @property
     def _release(self) -> Release:
-        return next(r for r in self._git_tags.releases(None) if r.git_tag == "v1.9.1")
+        return next(r for r in self._git_tags.releases(None, "semver") if r.git_tag == "v1.9.1")
 
     def _settings(self, **more: Any) -> Settings:
         templates = ("{version}", "{major}.{minor}", "latest")
@@ -151,11 +151,11 @@ class World:
         )
 
     def _verify(self, registries: Registries, *, deep: bool) -> object:
-        history = self._git_tags.releases(None)
+        history = self._git_tags.releases(None, "semver")
         return verify_repositories(registries, self._settings(), history, deep=deep)
 
     def _promote(self, registries: Registries, picks: Sequence[str]) -> object:
-        history, settings = self._git_tags.releases(None), self._settings()
+        history, settings = self._git_tags.releases(None, "semver"), self._settings()
         warnings: list[str] = []
         plan = plan_promotion(
             registries, settings, self._release, history, warn=warnings.append, picks=picks

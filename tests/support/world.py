@@ -29,7 +29,7 @@ from releasetag.registry import Registries
 from releasetag.report.record import Record
 from releasetag.tagging import TagResult
 from releasetag.template import parse_template, with_suffix
-from releasetag.version import parse_version
+from releasetag.version import Scheme, parse_version
 from tests.support.promises import REVISION, VERSION
 from tests.support.registry import IMAGE_INDEX, IMAGE_MANIFEST
 
@@ -163,6 +163,7 @@ class World:
         commits: the git remote's tags.
         ignore: yanked versions.
         gated: whether there is a gate.
+        scheme: of the versions.
         variants: the suffixes of the variants; the first one is the default, and has the plain
             names too.
         refused: the versions whose image it refuses.
@@ -178,6 +179,7 @@ class World:
     commits: dict[str, str] = field(default_factory=dict)
     ignore: set[str] = field(default_factory=set)
     gated: bool = False
+    scheme: Scheme = "semver"
     variants: tuple[str, ...] = ()
     refused: set[str] = field(default_factory=set)
     passed: set[str] = field(default_factory=set)
@@ -189,7 +191,8 @@ class World:
         plain = Settings(
             images=tuple(Repository(host, PATH) for host in self.registries),
             tags=tuple(map(parse_template, self.templates)),
-            ignore=tuple(v for text in self.ignore if (v := parse_version(text))),
+            ignore=tuple(v for text in self.ignore if (v := parse_version(text, self.scheme))),
+            versions=self.scheme,
             jobs=1,  # or the order of requests would be the threads'
             gates=("true",) if self.gated else (),
         )
@@ -215,7 +218,7 @@ class World:
         Args:
             settings: that differ from the world's.
         """
-        (release,) = (r for r in self.git_tags.releases(None) if r.git_tag == git_tag)
+        (release,) = (r for r in self.git_tags.releases(None, self.scheme) if r.git_tag == git_tag)
         own = self.settings
         variants = tuple(replace(each, **settings) for each in own.by_variant)
         changed = {"by_variant": variants, **settings}
