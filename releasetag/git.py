@@ -29,9 +29,18 @@ LOCAL_HINT = (
     "make the remote readable, or say that the local tags are all there are: --history local"
 )
 
+CLONE_HINT = "make the remote readable, or fetch the whole history (fetch-depth: 0)"
+
 _TAGS = "refs/tags/"
+_HEADS = "refs/heads/"
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+# Settings that say how a remote is read.
+_OF_REMOTES = re.compile(
+    r"(?:remote|url|http|credential|protocol|ssh)\.|core\.(?:askpass|gitproxy)$"
+)
 _REMOTE_TAG = re.compile(rf"^([0-9a-f]{{40}}|[0-9a-f]{{64}})\t{_TAGS}(.+)$", re.MULTILINE)
 _REMOTE_SECONDS = 15
+_FETCH_SECONDS = 120
 _YEAR_10000 = 253_402_300_800
 
 # What hides a change: a monitor that is asked in place of the files, and ways to look less closely.
@@ -163,29 +172,131 @@ class WorkTree:
         Raises:
             HistoryError: the remote does not answer, or not with tags.
         """
-        answer = self._ask(remote)
+        answer = self._ask(remote, "tags", "ls-remote", "--tags", "--", remote)
         lines = answer.removesuffix("\n").split("\n") if answer else []
         listed = _REMOTE_TAG.findall(answer)
         if len(listed) != len(lines):
-            raise _unreadable(remote, f"{printable(answer[:200], 60)!r} does not list git tags")
+            raise _unreadable(
+                remote, "tags", f"{printable(answer[:200], 60)!r} does not list git tags"
+            )
         # Annotated tags are listed twice, as in local_tags.
         return {name.removesuffix("^{}"): target for target, name in listed}
 
-    def _ask(self, remote: str) -> str:
-        words = ("ls-remote", "--tags", "--", remote)
+    def remote_refs(self, remote: str, *names: str) -> tuple[dict[str, str], str]:
+        """Return what some refs of a remote point at, and the name of its default branch.
+
+        Fetches no objects, never prompts, and takes at most 15 s.
+
+        Args:
+            names: whole ones, such as ``refs/heads/main``; those that the remote lacks are left
+                out.
+
+        Returns:
+            The default branch is empty if the remote does not name one.
+
+        Raises:
+            HistoryError: the remote does not answer.
+        """
+        words = ("ls-remote", "--symref", "--", remote, "HEAD", *names)
+        refs, default = {}, ""
+        for line in self._ask(remote, "branches", *words).split("\n"):
+            target, _, name = line.partition("\t")
+            if name == "HEAD" and target.startswith(f"ref: {_HEADS}"):
+                default = target.removeprefix(f"ref: {_HEADS}")
+            elif name in names and _COMMIT.fullmatch(target):
+                refs[name] = target
+        return refs, default
+
+    def branch(self) -> str:
+        """Return the branch that is checked out; empty if there is none."""
+        words = ("--quiet", "--short", "HEAD")
+        return run(self.root, "symbolic-ref", *words, ok=(0, 1)).removesuffix("\n")
+
+    def known_default_branch(self, remote: str) -> str:
+        """Return a remote's default branch as it was when it was cloned; empty if not known."""
+        ref = f"refs/remotes/{remote}/HEAD"
+        found = run(self.root, "symbolic-ref", "--quiet", ref, ok=(0, 1, 128)).removesuffix("\n")
+        return found.removeprefix(f"refs/remotes/{remote}/")
+
+    def parents(self, *revisions: str) -> dict[str, list[str]] | None:
+        """Return the parents of every commit behind some; None if the clone lacks any of them."""
+        if self.shallow:
+            return None
+        words = ("--parents", "--end-of-options", *revisions, "--")
+        listed = run(self.root, "rev-list", *words, ok=(0, 128))
+        return _parse_parents(listed) if listed else None
+
+    def fetch_parents(self, remote: str, ref: str) -> dict[str, list[str]]:
+        """Fetch the commits behind a ref of a remote, and return the parents of each.
+
+        The clone stays as it is. No file or directory is fetched where the remote can leave them
+        out.
+
+        Raises:
+            HistoryError: the remote does not answer, or has no such ref.
+        """
+        import tempfile
+
+        with tempfile.TemporaryDirectory(prefix="releasetag-") as directory:
+            init = ("init", "--quiet", "--bare", "--template=")
+            is_sha256 = len(self.head()) == 64
+            run(self.root, *init, *(["--object-format=sha256"] if is_sha256 else []), directory)
+            # In the clone's directory, which the URL of a remote may be relative to.
+            there = ("-c", f"core.hooksPath={os.devnull}", f"--git-dir={directory}")
+            fetch = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--filter=tree:0")
+            self._ask(
+                remote,
+                "commits",
+                *("-c", "gc.auto=0", "-c", "maintenance.auto=false", *there, *fetch),
+                *("--", remote, f"+{ref}:refs/fetched"),
+                environ=self._remote_settings(),
+                seconds=_FETCH_SECONDS,
+            )
+            return _parse_parents(run(self.root, *there, "rev-list", "--parents", "refs/fetched"))
+
+    def _remote_settings(self) -> dict[str, str]:
+        """Return the environment that has what the clone's own settings say of remotes.
+
+        In the environment, as there may be credentials in them.
+        """
+        listed = run(self.root, "config", "-z", "--local", "--includes", "--list", ok=(0, 1))
+        number = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
+        environ = {}
+        for line in listed.split("\0")[:-1]:
+            key, has_value, value = line.partition("\n")
+            if _OF_REMOTES.match(key):
+                environ[f"GIT_CONFIG_KEY_{number}"] = key
+                environ[f"GIT_CONFIG_VALUE_{number}"] = value if has_value else "true"
+                number += 1
+        return {**environ, "GIT_CONFIG_COUNT": str(number)}
+
+    def _ask(
+        self,
+        remote: str,
+        what: str,
+        *words: str,
+        environ: Mapping[str, str] | None = None,
+        seconds: float | None = None,
+    ) -> str:
+        """Return what a git command prints that asks a remote.
+
+        Args:
+            what: is asked for.
+        """
+        environ = {**self._batch(), **(environ or {})}
         # A session of its own has no terminal that git, ssh or a helper could prompt on.
-        with started(self.root, *words, environ=self._batch(), start_new_session=True) as process:
+        with started(self.root, *words, environ=environ, start_new_session=True) as process:
             try:
-                out, err = output(process, _REMOTE_SECONDS)
+                out, err = output(process, seconds or _REMOTE_SECONDS)
             except NoAnswerError as error:
-                raise _unreadable(remote, str(error)) from None
+                raise _unreadable(remote, what, str(error)) from None
             finally:
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(process.pid, signal.SIGKILL)
         if process.returncode != 0:
             # As url.*.insteadOf has it: credentials may stand there.
             used = run(self.root, "ls-remote", "--get-url", "--", remote, ok=range(256)).strip("\n")
-            raise _unreadable(remote, reason(err, used))
+            raise _unreadable(remote, what, reason(err, used))
         return out.decode("utf-8", "surrogateescape")
 
     def _batch(self) -> dict[str, str]:
@@ -371,9 +482,16 @@ def open_work_tree(path: Path, environ: Mapping[str, str]) -> WorkTree:
     return WorkTree(Path(root), shallow == "true", environ)
 
 
-def _unreadable(remote: str, why: str) -> HistoryError:
+def _parse_parents(listed: str) -> dict[str, list[str]]:
+    """Parse what ``git rev-list --parents`` prints."""
+    lines = (line.split(" ") for line in listed.split("\n") if line)
+    return {commit: parents for commit, *parents in lines}
+
+
+def _unreadable(remote: str, what: str, why: str) -> HistoryError:
+    hint = LOCAL_HINT if what == "tags" else CLONE_HINT
     return HistoryError(
-        f"the tags of the git remote {printable(remote, 100)!r} cannot be read: {why}", LOCAL_HINT
+        f"the {what} of the git remote {printable(remote, 100)!r} cannot be read: {why}", hint
     )
 
 

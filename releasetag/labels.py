@@ -10,7 +10,7 @@ from releasetag.errors import UsageError
 from releasetag.project import Project
 from releasetag.reference import Repository, parse_reference
 from releasetag.remote_url import web_url
-from releasetag.version import Release
+from releasetag.version import Release, Snapshot
 
 PREFIX = "org.opencontainers.image."
 VERSION = f"{PREFIX}version"
@@ -26,14 +26,14 @@ BASE_DIGEST = f"{PREFIX}base.digest"
 
 
 def release_labels(
-    release: Release,
+    subject: Release | Snapshot,
     commit_time: int | None,
     remote_url: str | None,
     repository: Repository,
     project: Project,
     base: str,
 ) -> dict[str, str]:
-    """Return the labels of a release's image; what is not known is left out.
+    """Return the labels of an image; what is not known is left out.
 
     Args:
         commit_time: the commit's time, in seconds since 1970; None where it is not known.
@@ -43,8 +43,8 @@ def release_labels(
         base: the base image as the Dockerfile names it; empty if there is none.
     """
     labels = {
-        VERSION: str(release.version),
-        REVISION: release.revision,
+        VERSION: str(subject.version),
+        REVISION: subject.revision,
         TITLE: repository.path.rpartition("/")[2],
         DESCRIPTION: project.description,
         URL: project.url,

@@ -58,6 +58,16 @@ class Plan:
         return self.variants or (self,)
 
     @property
+    def subject(self) -> Release:
+        """What the image says that it is."""
+        return self.release
+
+    @property
+    def title(self) -> str:
+        """What is published, for a person."""
+        return self.release.git_tag
+
+    @property
     def exact(self) -> tuple[PlannedTag, ...]:
         """Return the exact tags to push."""
         return tuple(t for t in self.tags if t.action == "push" and t.kind == "exact")

@@ -12,7 +12,7 @@ from releasetag.policy import TagPolicy
 from releasetag.reference import Reference, Repository
 from releasetag.registry import BrokenImageError, Registries
 from releasetag.text import printable
-from releasetag.version import Release, Scheme, Version, parse_version
+from releasetag.version import Release, Scheme, Snapshot, Version, parse_version
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,15 @@ class PublishedImage:
         # docker/metadata-action labels an image with the name of the git tag.
         return parse_version(self.version_label.removeprefix("v"), scheme)
 
-    def is_of(self, release: Release) -> bool:
-        """Whether it says that it is this version, built from this revision."""
-        said = self.version(release.version.scheme), self.revision
-        return said == (release.version, release.revision)
+    def is_of(self, subject: Release | Snapshot) -> bool:
+        """Whether it says that it is this version, built from this revision.
+
+        A snapshot's version is only a name, which another branch may have given to the commit.
+        """
+        if isinstance(subject, Snapshot):
+            return self.revision == subject.revision
+        said = self.version(subject.version.scheme), self.revision
+        return said == (subject.version, subject.revision)
 
 
 def inspect_image(

@@ -11,7 +11,7 @@ from typing import Literal
 
 from releasetag.errors import UsageError
 from releasetag.reference import is_tag
-from releasetag.version import Release, Scheme, Version, channel, docker_text
+from releasetag.version import Release, Scheme, Snapshot, Version, channel, docker_text
 
 DEFAULT_TEMPLATES = ("{version}", "{major}.{minor}", "latest")
 
@@ -258,20 +258,20 @@ def with_suffix(template: Template, suffix: str, latest: str = "") -> Template:
     return replace(parse_template(text), follows=template.follows)
 
 
-def expand(text: str, release: Release, created: str) -> str:
+def expand(text: str, subject: Release | Snapshot, created: str) -> str:
     """Replace the fields of a text that is no tag: a label, a build argument.
 
-    Braces around what is no field stay.
+    Braces around what is no field stay. What a snapshot lacks, such as ``{major}``, is empty.
 
     Args:
         created: the value of ``{created}``.
     """
-    values = {
-        **_values(release.version, release.revision, ""),
-        "version": str(release.version),
-        "git_tag": release.git_tag,
-        "created": created,
-    }
+    revision = subject.revision
+    if isinstance(subject, Snapshot):
+        values = {**dict.fromkeys(FIELDS, ""), "sha": revision, "short_sha": revision[:7]}
+    else:
+        values = {**_values(subject.version, revision, ""), "git_tag": subject.git_tag}
+    values |= {"version": str(subject.version), "created": created}
     return _FIELD.sub(lambda field: values.get(field[1], field[0]), text)
 
 

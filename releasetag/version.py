@@ -14,8 +14,10 @@ __all__ = [
     "SCHEMES",
     "Release",
     "Scheme",
+    "Snapshot",
     "Version",
     "channel",
+    "commit_tags",
     "docker_text",
     "highest",
     "parse_version",
@@ -122,6 +124,24 @@ class Release:
     git_tag: str
     version: Version
     revision: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A commit whose image is no release.
+
+    Attributes:
+        version: what the image says in place of a version: the name of its tag, such as ``edge``.
+        revision: the commit.
+    """
+
+    version: str
+    revision: str
+
+
+def commit_tags(revision: str) -> tuple[str, str]:
+    """Return the tag of a commit, and the one where another commit begins with the same digits."""
+    return f"sha-{revision[:7]}", f"sha-{revision}"
 
 
 def parse_version(text: str, scheme: Scheme = "semver") -> Version | None:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from packaging.utils import canonicalize_name
@@ -39,11 +39,14 @@ TOKEN = "token-of-the-job"
 STEP_VARIABLES = (
     "ALL",
     "ACTIONS_RUNTIME_TOKEN",
+    "GITHUB_REF",
     "GITHUB_SERVER_URL",
     "LOGIN_DOCKER_CONFIG",
     "PLAN_ONLY",
     "RELEASETAG_DRY_RUN",
+    "RELEASETAG_GIT_TAG",
     "RELEASETAG_PUSH",
+    "SNAPSHOT",
     "VERIFY",
 )
 (GITHUB_SCRIPT,) = re.findall(r"uses: (actions/github-script@\S+)", ACTION)
@@ -58,7 +61,7 @@ def names(section: str) -> list[str]:
 
 def test_every_input_is_a_setting_and_is_handed_over_as_that_one() -> None:
     own = {"registry", "username", "password", "working-directory", "from-image", "verify"}
-    own |= {"all", "plan-only"}
+    own |= {"all", "plan-only", "snapshot"}
     settings = set(SETTINGS)
 
     handed_over = re.findall(
@@ -139,6 +142,27 @@ def test_what_was_published_is_verified_if_asked_for(given: dict[str, str], veri
     assert commands_of_publish(**given) == f"-I -m releasetag publish\n{verify}"
 
 
+@pytest.mark.parametrize(
+    ("ref", "git_tag", "snapshot", "command"),
+    [
+        ("refs/heads/main", "", "", "publish"),
+        ("refs/heads/main", "", "false", "publish"),
+        ("refs/heads/main", "", "true", "snapshot"),
+        ("refs/pull/12/merge", "", "true", "snapshot"),
+        ("refs/tags/v1.2.3", "", "true", "publish"),
+        ("refs/heads/main", "v1.2.3", "true", "publish"),
+    ],
+)
+def test_what_is_no_tag_is_a_snapshot_if_that_is_allowed(
+    ref: str, git_tag: str, snapshot: str, command: str
+) -> None:
+    given = {"GITHUB_REF": ref, "RELEASETAG_GIT_TAG": git_tag, "SNAPSHOT": snapshot}
+
+    verify = "-I -m releasetag verify\n" if command == "publish" else ""
+    done = commands_of_publish(**given, VERIFY="true")
+    assert done == f"-I -m releasetag {command}\n{verify}"
+
+
 def test_a_step_that_only_plans_runs_nothing_else() -> None:
     given = {"PLAN_ONLY": "true", "VERIFY": "true", "FROM_IMAGE": ""}
     assert commands_of_publish(**given) == "-I -m releasetag plan\n"
@@ -146,6 +170,7 @@ def test_a_step_that_only_plans_runs_nothing_else() -> None:
 
 def test_all_components_are_published_or_planned_if_asked_for() -> None:
     assert commands_of_publish(ALL="true") == "-I -m releasetag publish --all\n"
+    assert commands_of_publish(ALL="true", SNAPSHOT="true") == "-I -m releasetag publish --all\n"
     assert commands_of_publish(ALL="true", PLAN_ONLY="true") == "-I -m releasetag plan --all\n"
     assert commands_of_publish(ALL="false") == "-I -m releasetag publish\n"
 
@@ -155,7 +180,7 @@ def commands_of_publish(**given: str) -> str:
     (script,) = (
         textwrap.dedent(text)
         for text in re.findall(r"^ +run: \|\n((?: {8}.*\n|\n)+)", ACTION, re.MULTILINE)
-        if "releasetag publish" in text
+        if "command=publish" in text
     )
     environ = {"RELEASETAG_PYTHON": "echo", "FROM_IMAGE": "-", "PATH": os.environ["PATH"]}
     done = subprocess.run(
@@ -497,6 +522,10 @@ class Workflow:
         return outputs
 
 
+RELEASED = ("push", {"ref": "refs/tags/v1.2.3"})
+"""The event of a release, and what it holds."""
+
+
 class RunWorkflow(Protocol):
     """Runs a job with these steps for v1.2.3, which has secrets.PASSWORD and a token."""
 
@@ -507,6 +536,7 @@ class RunWorkflow(Protocol):
         *args: str,
         env: dict[str, str] | None = None,
         password: str = "",
+        event: tuple[str, dict[str, Any]] = RELEASED,
     ) -> Workflow: ...
 
 
@@ -557,10 +587,14 @@ def run_workflow(
         *args: str,
         env: dict[str, str] | None = None,
         password: str = "",
+        event: tuple[str, dict[str, Any]] = RELEASED,
     ) -> Workflow:
-        workflow, event, secrets = (tmp_path / name for name in ("job.yml", "event", "secrets"))
+        name, payload = event
+        workflow, event_file, secrets = (
+            tmp_path / name for name in ("job.yml", "event", "secrets")
+        )
         workflow.write_text(JOB + steps)
-        event.write_text(json.dumps({"ref": "refs/tags/v1.2.3"}))
+        event_file.write_text(json.dumps(payload))
         # In a file, so that only the action can have put the password into a command line. A line
         # break is what a pasted secret often ends in.
         secrets.write_text(f'PASSWORD="{password}\\r\\n\\n"\nGITHUB_TOKEN="{TOKEN}"\n')
@@ -573,7 +607,7 @@ def run_workflow(
             "PIP_TARGET": str(tmp_path / "target"),
         }
         command: list[str | Path] = [
-            *(act, "push", "--workflows", workflow, "--eventpath", event),
+            *(act, name, "--workflows", workflow, "--eventpath", event_file),
             *("--platform", "ubuntu-latest=-self-hosted", "--container-daemon-socket=-"),
             *("--local-repository", f"releasetag/releasetag@v1={published_action}"),
             *("--local-repository", f"{GITHUB_SCRIPT}={github_script}"),
@@ -599,7 +633,7 @@ def run_workflow(
 
 
 JOB = """\
-on: { push: { tags: ["v*"] } }
+on: { push: { tags: ["v*"], branches: [main] }, pull_request: , schedule: [{ cron: "0 0 * * *" }] }
 jobs:
   publish:
     runs-on: ubuntu-latest
@@ -1000,6 +1034,72 @@ def test_the_token_of_the_cache_reaches_the_build_and_no_later_step(
     assert "ACTIONS_RUNTIME_TOKEN=token-of-the-cache" in build
     assert "ACTIONS_RESULTS_URL=https://results.test/" in build
     assert "token-of-the-cache" not in (done.results / "later").read_text()
+
+
+SNAPSHOT = """\
+      - uses: releasetag/releasetag@v1
+        id: snapshot
+        with:
+          images: REGISTRY/acme/app
+          snapshot: true
+          username: alice
+          password: ${{ secrets.MISSING }}
+      - env:
+          OUTPUTS: ${{ toJSON(steps.snapshot.outputs) }}
+        run: printenv OUTPUTS > "$RESULTS/snapshot"
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "tag"),
+    [
+        pytest.param("push", {"ref": "refs/heads/main"}, "edge", id="push"),
+        pytest.param("pull_request", {"head": "mallory/app"}, "", id="fork"),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("push", {"ref": "refs/tags/v1.2.3"}, "1.2.3"),
+                ("schedule", {"ref": "refs/heads/main"}, "nightly"),
+                ("pull_request", {"head": "acme/app"}, "pr-12"),
+            )
+        ),
+    ],
+)
+def test_one_workflow_is_for_push_pull_request_schedule_and_tag(
+    name: str,
+    payload: dict[str, Any],
+    tag: str,
+    run_workflow: RunWorkflow,
+    registry: RegistryServer,
+    git_repository: GitRepository,
+) -> None:
+    release(git_repository)
+    git_repository.bare_remote()
+    head = git_repository.head
+    if "head" in payload:
+        of_head = {"sha": head, "ref": "topic", "repo": {"full_name": payload["head"]}}
+        of_base = {"ref": "main", "repo": {"full_name": "acme/app"}}
+        pull = {"number": 12, "head": of_head, "base": of_base}
+        payload = {"number": 12, "pull_request": pull}
+        git_repository.git("push", "--quiet", "origin", "HEAD:refs/pull/12/head")
+    repository = {"default_branch": "main", "full_name": "acme/app"}
+
+    done = run_workflow(
+        git_repository,
+        SNAPSHOT.replace("REGISTRY", registry.address),
+        event=(name, {**payload, "repository": repository}),
+    )
+
+    assert done.returncode == 0, done.output
+    outputs = done.outputs("snapshot")
+    assert outputs["version"] == (tag or "pr-12")
+    tags = set(registry.tags("acme/app"))
+    if not tag:
+        assert (tags, outputs["digest"]) == (set(), "")
+        return
+    expected = {"1.2.3", "1.2", "latest"} if tag == "1.2.3" else {tag, f"sha-{head[:7]}"}
+    assert tags == expected
+    assert outputs["digest"] == registry.digest("acme/app", tag)
 
 
 FAILING = """\

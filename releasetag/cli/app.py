@@ -18,6 +18,7 @@ from releasetag.errors import UsageError
 _COMMANDS = {
     "plan": "plan",
     "publish": "publish",
+    "snapshot": "snapshot",
     "verify": "verify",
     "promote": "promote",
     "history": "history",

@@ -9,14 +9,13 @@ from releasetag.errors import ReleasetagError, UsageError
 
 if TYPE_CHECKING:
     from releasetag.git import WorkTree
-    from releasetag.image import Tools
-    from releasetag.plan import Plan
+    from releasetag.image import ImagePlan, Tools
     from releasetag.report.github import BuildOutputs
     from releasetag.report.record import Record
 
 
 def read_build_outputs(
-    tree: "WorkTree", plan: "Plan", environ: Mapping[str, str]
+    tree: "WorkTree", plan: "ImagePlan", environ: Mapping[str, str]
 ) -> "BuildOutputs | None":
     """Read what the images are built with; None where nobody asks for outputs."""
     if not environ.get("GITHUB_OUTPUT"):
@@ -43,7 +42,7 @@ def is_step(environ: Mapping[str, str]) -> bool:
 
 
 def with_digests(
-    outputs: "BuildOutputs | None", plan: "Plan", record: "Record", tools: "Tools"
+    outputs: "BuildOutputs | None", plan: "ImagePlan", record: "Record", tools: "Tools"
 ) -> "BuildOutputs | None":
     """Add the digests of the published image's platforms."""
     digest = record.build.digest if record.build else ""

@@ -4,7 +4,8 @@ import errno
 import os
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +19,8 @@ from releasetag.config import Settings
 from releasetag.errors import InterruptError, NoReleaseError, ReleasetagError, UsageError
 
 if TYPE_CHECKING:
+    from releasetag.git import WorkTree
+    from releasetag.image import ImagePlan, Tools
     from releasetag.report.github import BuildOutputs
     from releasetag.report.messages import Messages
     from releasetag.report.record import PublishResult
@@ -34,7 +37,17 @@ def publish(
 
     Running it again finishes what was stopped, and builds nothing that is published.
     """
-    return _publish_all(shared) if all_components else _Run(shared).run()
+    return _publish_all(shared) if all_components else Run(shared, _publish).run()
+
+
+def _publish(run: "Run") -> None:
+    from releasetag.plan import plan_release
+    from releasetag.publish import publish_release
+
+    tree, configuration = prepare(run.shared, run.report.messages)
+    plan = plan_release(tree, configuration, os.environ, run.report.warn)
+    with run.tools(tree, plan) as tools:
+        publish_release(tree, plan, tools, run.report)
 
 
 def _publish_all(shared: Shared) -> int:
@@ -57,7 +70,7 @@ def _publish_all(shared: Shared) -> int:
     results: list[PublishResult] = []
     for name in names:
         settings = {**shared.settings, "git_tag": name}
-        run = _Run(replace(shared, settings=settings), is_one_of_many=True)
+        run = Run(replace(shared, settings=settings), _publish, is_one_of_many=True)
         own_code = run.run()
         code = code or own_code
         if run.result is not None:
@@ -96,26 +109,30 @@ def _git_tags_at_head(shared: Shared, messages: "Messages") -> list[str]:
     return names
 
 
-class _Run:
-    """One run of the command, whose result is reported however it ends.
+class Run:
+    """One run of a command that publishes, whose result is reported however it ends.
 
     Args:
+        do: publishes, and reports to `report`.
         is_one_of_many: whether the caller prints the JSON, of all.
 
     Attributes:
         result: what it came to; None before it ended.
     """
 
-    def __init__(self, shared: Shared, *, is_one_of_many: bool = False) -> None:
+    def __init__(
+        self, shared: Shared, do: "Callable[[Run], None]", *, is_one_of_many: bool = False
+    ) -> None:
         from releasetag.report.console import open_console
         from releasetag.report.progress import ConsoleReport
 
-        self._shared = shared
+        self.shared = shared
+        self._do = do
         self._is_one_of_many = is_one_of_many
         self.result: PublishResult | None = None
         self._started = time.monotonic()
         self._console = open_console(stderr=True)
-        self._report = ConsoleReport(
+        self.report = ConsoleReport(
             self._console,
             os.environ,
             time.monotonic,
@@ -135,28 +152,30 @@ class _Run:
         from releasetag.cli.signals import Stopped
 
         try:
-            self._publish()
+            self._do(self)
         except ReleasetagError as error:
             return self._finish(error)
         except Stopped as stop:
             return self._stop(stop.signal_number)
         finally:
-            self._report.end()
+            self.report.end()
         return self._finish(None)
 
-    def _publish(self) -> None:
-        from releasetag.image import open_tools
-        from releasetag.plan import plan_release
-        from releasetag.publish import publish_release
+    @contextmanager
+    def tools(self, tree: "WorkTree", plan: "ImagePlan") -> "Iterator[Tools]":
+        """Open what publishing a plan needs.
 
-        tree, configuration = prepare(self._shared, self._report.messages)
-        plan = plan_release(tree, configuration, os.environ, self._report.warn)
+        Raises:
+            UsageError: the metadata file cannot be written.
+        """
+        from releasetag.image import open_tools
+
         self._settings = plan.settings
         _check_metadata_file(plan.settings.metadata_file)
         self._outputs = read_build_outputs(tree, plan, os.environ)
         with open_tools(os.environ, plan.settings.insecure_registries) as tools:
-            publish_release(tree, plan, tools, self._report)
-            self._outputs = with_digests(self._outputs, plan, self._report.record, tools)
+            yield tools
+            self._outputs = with_digests(self._outputs, plan, self.report.record, tools)
 
     def _finish(self, error: ReleasetagError | None) -> int:
         """Write the files that are asked for, and print the JSON or the table, and the error.
@@ -166,8 +185,8 @@ class _Run:
         """
         from releasetag.report.github import write_outputs
 
-        self._report.close()
-        result = self._report.record.result(time.monotonic() - self._started, error)
+        self.report.close()
+        result = self.report.record.result(time.monotonic() - self._started, error)
         try:
             self._write_metadata_file(result)
         except UsageError as unwritten:
@@ -180,7 +199,7 @@ class _Run:
         self._print(result)
         if result.error is None:
             return 0
-        self._report.messages.error(result.error, with_log=not self._report.shows_logs)
+        self.report.messages.error(result.error, with_log=not self.report.shows_logs)
         return result.error.exit_code
 
     def _write_metadata_file(self, result: "PublishResult") -> None:
@@ -193,7 +212,7 @@ class _Run:
         from releasetag.report.console import Tables, is_live
         from releasetag.report.formats import choose_format
 
-        shared = self._shared
+        shared = self.shared
         if result.error is None or shared.json:
             if is_live(self._console) and sys.stdout.isatty() and not (shared.json or shared.quiet):
                 print()  # below the steps
@@ -204,11 +223,11 @@ class _Run:
             print(Tables(self._console).format_publish(result), end="", file=sys.stderr)
         for item in result.items:
             if item.status == "kept":
-                self._report.messages.notice(f"{item.reference} is kept: {item.reason}")
+                self.report.messages.notice(f"{item.reference} is kept: {item.reason}")
 
     def _stop(self, signal_number: int) -> int:
         """Report what was done; do not wait for what is under way."""
-        items = self._report.record.items
+        items = self.report.record.items
         done = "what was done is listed above" if items else "nothing was pushed"
         error = InterruptError(
             f"interrupted: {done}", "run again: it goes on where this stopped", signal_number

@@ -107,7 +107,8 @@ def _component(
         tags = [with_suffix(template, each.suffix, each.latest) for template in own.tags]
         plain = own.tags if each.is_default else ()
         names = tuple(dict.fromkeys((*plain, *tags)))
-        variants.append(replace(own, tags=names, variants=(), variant=each.name))
+        suffixes = tuple(dict.fromkeys((*([""] if each.is_default else []), each.suffix)))
+        variants.append(replace(own, tags=names, variants=(), variant=each.name, suffixes=suffixes))
     return replace(whole, by_variant=tuple(variants))
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 from releasetag.config.settings import BUILDERS, CACHES
 from releasetag.errors import UsageError
 from releasetag.history import HISTORY_MODES
-from releasetag.reference import parse_repository
+from releasetag.reference import is_tag, parse_repository
 from releasetag.template import FOLLOWS, Template, parse_template
 from releasetag.version import SCHEMES, Scheme, Version, parse_version
 
@@ -42,7 +42,9 @@ VARIABLE_PREFIX = "RELEASETAG_"
 SOURCE, BUILDING, PUBLISHING, OPTIONS = "What to publish", "Building", "Publishing", "Options"
 
 _ASKING = ("verify", "history", "explain", "doctor")
-_ALL = ("plan", "publish", "promote", *_ASKING)
+_RELEASES = ("plan", "publish", "promote", *_ASKING)
+_BUILD = ("publish", "snapshot")
+_ALL = (*_RELEASES, "snapshot")
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Setting:
     parse: Callable[[Any], Any] | None = None
     parse_versions: Callable[[Any, Scheme], Any] | None = None
     panel: str = OPTIONS
-    commands: tuple[str, ...] = ("publish",)
+    commands: tuple[str, ...] = _BUILD
     may_be_empty: bool = False
     for_all: bool = False
     item_keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -191,6 +193,15 @@ def _version(text: str, scheme: Scheme) -> Version:
     return version
 
 
+def _tag(text: str) -> str:
+    if not is_tag(text):
+        raise UsageError(
+            f"{text!r} is not a tag",
+            "a tag is letters, digits, '_', '.' and '-', and does not begin with '.' or '-'",
+        )
+    return text
+
+
 def _check_choice(text: str, choices: Sequence[str]) -> None:
     if text not in choices:
         raise UsageError(f"{text!r} is not possible", f"choose one of {', '.join(choices)}")
@@ -261,9 +272,17 @@ _ROWS = (
     Setting("context", "path", "--context", "DIR", panel=SOURCE, key="build.context",
             help="Build this directory. Default: PATH."),
     Setting("from_image", "text", "--from-image", "REF", panel=SOURCE,
+            commands=("publish",),
             help="Publish an image of the engine or of a registry."),
     Setting("from_container", "text", "--from-container", "NAME", panel=SOURCE,
+            commands=("publish",),
             help="Publish a container, committed as docker commit does."),
+    Setting("from_snapshot", "flag", "--from-snapshot", panel=SOURCE, key="from-snapshot",
+            commands=("publish",),
+            help="Publish the snapshot of the release's commit, and build nothing."),
+    Setting("from_version", "text", "--from-version", "VERSION", panel=SOURCE,
+            commands=("publish",), parse_versions=_version,
+            help="Publish the image of another version of the same commit."),
 
     Setting("file", "dockerfile", "--file", "FILE", short="-f", panel=BUILDING, key="build.file",
             help="The Dockerfile. Default: Dockerfile in the context."),
@@ -274,7 +293,7 @@ _ROWS = (
     Setting("labels", "map", "--label", "K=V", panel=BUILDING, key="build.labels",
             help="A label for the image."),
     Setting("platforms", "list", "--platform", "P[,P…]", panel=BUILDING, key="build.platforms",
-            commands=("publish", "doctor"),
+            commands=(*_BUILD, "doctor"),
             parse=_platforms,
             help="Platforms to build for, such as linux/arm64."),
     Setting("secrets", "lines", "--secret", "id=ID,src=FILE|env=VAR", panel=BUILDING,
@@ -324,7 +343,7 @@ _ROWS = (
     Setting("allow", "list", "--allow", "ENTITLEMENT", panel=BUILDING, key="build.allow",
             help="What the build may do besides, such as network.host, as buildx has it."),
     Setting("builder", "text", "--builder", "BUILDER", panel=BUILDING, key="build.builder",
-            commands=("publish", "doctor"),
+            commands=(*_BUILD, "doctor"),
             parse=_builder,
             help="auto, buildkit, classic or buildx[:NAME]. Default: auto."),
 
@@ -332,10 +351,10 @@ _ROWS = (
             help="Build this one of the platforms; whoever is last publishes all of them."),
     Setting("push", "flag", "--no-push", panel=PUBLISHING,
             help="Build and tag in the engine only."),
-    Setting("dry_run", "flag", "--dry-run", panel=PUBLISHING, commands=("publish", "promote"),
+    Setting("dry_run", "flag", "--dry-run", panel=PUBLISHING, commands=(*_BUILD, "promote"),
             help="Check everything, change nothing."),
     Setting("overwrite", "flag", "--overwrite", panel=PUBLISHING,
-            help="Replace an exact tag that is published."),
+            help="Replace an exact tag, or a snapshot of the commit, that is published."),
     Setting("allow_dirty", "flag", "--allow-dirty", panel=PUBLISHING,
             help="Build though tracked files are changed."),
     Setting("jobs", "number", "--jobs", "N", panel=PUBLISHING, key="jobs",
@@ -347,6 +366,10 @@ _ROWS = (
             commands=("publish", "promote"),
             help="Run before floating tags move; failing stops them. Repeatable."),
 
+    Setting("edge", "text", "--edge", "TAG", panel=PUBLISHING, key="edge", commands=("snapshot",),
+            parse=_tag,
+            help="The tag of the default branch. Default: edge."),
+
     Setting("images", "list", "--image", "REPOSITORY", short="-i", key="images", commands=_ALL,
             parse=_each(parse_repository),
             help="A repository to publish to; may be repeated."),
@@ -356,7 +379,7 @@ _ROWS = (
             help="A tag template; may be repeated. Default: {version}, {major}.{minor}, latest."),
     Setting("variants", "list", "--variant", "NAME", commands=_ALL, parse=_each(str),
             help="Only this one of the [[variants]]; may be repeated. Default: all."),
-    Setting("git_tag", "text", "--git-tag", "NAME", commands=_ALL,
+    Setting("git_tag", "text", "--git-tag", "NAME", commands=_RELEASES,
             help="The release. Default: the CI run's, or the highest at HEAD."),
     Setting("tag_prefix", "text", "--tag-prefix", "PREFIX", key="tag-prefix", commands=_ALL,
             may_be_empty=True,
@@ -368,11 +391,11 @@ _ROWS = (
             help="Whose git tags count. Default: auto, the remote's too if there is one."),
     Setting("remote", "text", "--remote", "NAME", key="remote", commands=_ALL, for_all=True,
             help="The git remote to ask. Default: origin."),
-    Setting("ignore", "list", "--ignore", "VERSION", key="ignore", commands=_ALL,
+    Setting("ignore", "list", "--ignore", "VERSION", key="ignore", commands=_RELEASES,
             parse_versions=_versions,
             help="A yanked version, which holds no tag; may be repeated."),
     Setting("insecure_registries", "list", "--insecure-registry", "HOST",
-            key="insecure-registries", commands=("publish", "promote", *_ASKING),
+            key="insecure-registries", commands=(*_BUILD, "promote", *_ASKING),
             parse=_each(_insecure_registry),
             help="A registry without TLS, or a range of them as CIDR; may be repeated."),
     Setting("config", "path", "--config", "FILE", commands=_ALL,

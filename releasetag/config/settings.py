@@ -27,6 +27,7 @@ class Settings(BuildSettings):
         variants: the names of those to publish; empty: all.
         base: the build context where `context` is not given.
         variant: the name of the variant that these are the settings of; empty: of none.
+        suffixes: of the variant's tags.
         by_variant: the settings of each ``[[variants]]`` entry, the default variant's first.
         by_platform: the settings of each ``[build.platform.…]`` table; see `on_platform`.
     """
@@ -47,6 +48,8 @@ class Settings(BuildSettings):
     context: Path | None = None
     from_image: str | None = None
     from_container: str | None = None
+    from_snapshot: bool = False
+    from_version: Version | None = None
     # Building; see also BuildSettings.
     file: Path | None = None
     # Secrets may be in these, against all advice: they are kept out of repr().
@@ -62,8 +65,10 @@ class Settings(BuildSettings):
     jobs: int = 4
     metadata_file: Path | None = None
     gates: tuple[str, ...] = field(default=(), repr=False)
+    edge: str = "edge"
     base: Path = Path()
     variant: str = ""
+    suffixes: tuple[str, ...] = ("",)
     by_variant: "tuple[Settings, ...]" = ()
     by_platform: "Mapping[str, Settings]" = field(default_factory=dict, repr=False)
 

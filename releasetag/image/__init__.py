@@ -6,17 +6,19 @@ The only part of a publish that uses the engine.
 from releasetag.git import WorkTree
 from releasetag.image.source import (
     EngineReport,
+    ImagePlan,
     ImageSource,
     MadeImage,
     Preflight,
     Tools,
     builds,
     open_tools,
+    reuses_commit,
 )
-from releasetag.plan import Plan
 
 __all__ = [
     "EngineReport",
+    "ImagePlan",
     "ImageSource",
     "MadeImage",
     "Preflight",
@@ -24,10 +26,13 @@ __all__ = [
     "builds",
     "image_source",
     "open_tools",
+    "reuses_commit",
 ]
 
 
-def image_source(tree: WorkTree, plan: Plan, tools: Tools, report: EngineReport) -> ImageSource:
+def image_source(
+    tree: WorkTree, plan: ImagePlan, tools: Tools, report: EngineReport
+) -> ImageSource:
     """Return the source that the settings name.
 
     Raises:
@@ -42,6 +47,10 @@ def image_source(tree: WorkTree, plan: Plan, tools: Tools, report: EngineReport)
         from releasetag.image.existing import CommittedContainer
 
         return CommittedContainer(plan, tools, report, tree)
+    if reuses_commit(plan):
+        from releasetag.image.existing import PublishedCommit
+
+        return PublishedCommit(plan, tools, report, tree)
     from releasetag.image.builders import choose_program
     from releasetag.image.inputs import resolve_inputs
 

@@ -45,6 +45,7 @@ from releasetag.reference import Reference, Repository, is_digest
 from releasetag.registry import Manifest
 from releasetag.tagging import Status, TagResult
 from releasetag.text import printable
+from releasetag.version import Snapshot
 
 _READ_BY_DOCKER = re.compile(
     r"PATH$|HOME$|(?:DY)?LD_|DOCKER_|BUILDX_|BUILDKIT_|SSL_CERT_|(?i:https?|all|no)_(?i:proxy)$"
@@ -91,7 +92,8 @@ class BuildxImage(ImageSource):
 
     def check(self) -> Preflight:
         """Check that buildx is installed, and that the image is to be pushed."""
-        if not self.plan.settings.push:
+        # Without a push, a snapshot is a test of the build, whatever becomes of the image.
+        if not self.plan.settings.push and not isinstance(self.plan.subject, Snapshot):
             raise UsageError(
                 "buildx builds for the registry, not for the engine",
                 f"omit --no-push, or {self._way_out}",
@@ -99,17 +101,20 @@ class BuildxImage(ImageSource):
         return Preflight(self.builder, engine_error=self._missing_error())
 
     def _make(self, preflight: Preflight) -> MadeImage:
-        """Build, and push the first exact tag."""
+        """Build, and push the first exact tag unless nothing is to be pushed."""
         self.require_ready(preflight)
         reference = self.plan.repositories[0].tagged(self.plan.exact[0].name)
         self.report_build(self.inputs.context.root, preflight.builder)
-        return MadeImage(origin=self.build(reference), pushed=(reference,))
+        origin = self.build(reference)
+        return MadeImage(origin=origin, pushed=(reference,) if origin else ())
 
-    def build(self, reference: Reference) -> Reference:
-        """Build, and push under a tag; return what was pushed, by digest."""
+    def build(self, reference: Reference) -> Reference | None:
+        """Build, and push under a tag; return what was pushed, by digest, if it was to be."""
         with tempfile.TemporaryDirectory(prefix="releasetag-") as directory:
             metadata = Path(directory) / "metadata.json"
             self._build(reference, metadata)
+            if not self.plan.settings.push:
+                return None
             return reference.repository.at(_digest(metadata))
 
     def _build(self, reference: Reference, metadata: Path) -> None:
@@ -117,7 +122,8 @@ class BuildxImage(ImageSource):
         context, arguments = str(self.inputs.context.root), self.inputs.build_args
         options = [
             *(["--builder", name] if name else []),
-            *("--push", "--progress", "rawjson", "--metadata-file", str(metadata)),
+            *(["--push"] if self.plan.settings.push else []),
+            *("--progress", "rawjson", "--metadata-file", str(metadata)),
         ]
         for each in self.inputs.settings.allow:
             options += ["--allow", each]
@@ -266,7 +272,7 @@ class BuildxPart(BuildxImage):
             raise parts.gone_error(reference, image.origin.digest)
         return manifest
 
-    def _build_part(self, reference: Reference) -> Reference:
+    def _build_part(self, reference: Reference) -> Reference | None:
         """Build without the annotations of the index: a part may be none, and buildx refuses."""
         settings = replace(self.inputs.settings, annotations=self._annotations()[1])
         return replace(self, inputs=replace(self.inputs, settings=settings)).build(reference)

@@ -11,11 +11,11 @@ from releasetag import labels
 from releasetag.build_inputs import BuildInputs
 from releasetag.errors import UsageError
 from releasetag.git import WorkTree
-from releasetag.plan import Plan
+from releasetag.image.source import ImagePlan
 from releasetag.project import read_project
 from releasetag.reference import parse_reference
 from releasetag.template import OPTIONAL_FIELDS, expand
-from releasetag.version import Release
+from releasetag.version import Release, Snapshot
 
 if TYPE_CHECKING:
     from releasetag.config import Settings
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 def resolve_inputs(
-    tree: WorkTree, plan: Plan, environ: Mapping[str, str], builder: str
+    tree: WorkTree, plan: ImagePlan, environ: Mapping[str, str], builder: str
 ) -> BuildInputs:
-    """Return what the image of a release is built from, on every platform that this run builds for.
+    """Return what an image is built from, on every platform that this run builds for.
 
     Args:
         builder: from `choose_program`.
@@ -40,15 +40,15 @@ def resolve_inputs(
 
 
 def _resolve(
-    tree: WorkTree, plan: Plan, environ: Mapping[str, str], builder: str, platform: str
+    tree: WorkTree, plan: ImagePlan, environ: Mapping[str, str], builder: str, platform: str
 ) -> BuildInputs:
     from releasetag.build_secrets import parse_secret, parse_ssh
     from releasetag.context.dockerfile import base_image, own_labels
 
     settings = plan.settings.on_platform(platform) if platform else plan.settings
     context = open_build_context(settings)
-    commit_time = tree.commit_time(plan.release.revision) or 0
-    build_args = resolve_build_args(settings.build_args, commit_time, plan.release, environ)
+    commit_time = tree.commit_time(plan.subject.revision) or 0
+    build_args = resolve_build_args(settings.build_args, commit_time, plan.subject, environ)
     cache_from, cache_to = caches(plan)
     dockerfile = context.dockerfile.read_text("utf-8", "replace")
     # buildx takes keys as well, and reads them itself.
@@ -58,7 +58,7 @@ def _resolve(
         settings=replace(
             settings,
             annotations=tuple(
-                expand(each, plan.release, labels.rfc3339(commit_time))
+                expand(each, plan.subject, labels.rfc3339(commit_time))
                 for each in settings.annotations
             ),
             cache_from=cache_from,
@@ -86,24 +86,24 @@ def _resolve(
 
 def image_labels(
     tree: WorkTree,
-    plan: Plan,
+    plan: ImagePlan,
     environ: Mapping[str, str],
     *,
     directories: Collection[Path] = (),
     base: str = "",
     in_dockerfile: frozenset[str] = frozenset(),
 ) -> dict[str, str]:
-    """Return the labels of a release's image.
+    """Return the labels of an image.
 
     Args:
         directories: where files that describe the project may be, besides the work tree's root.
         base: the base image as the Dockerfile names it.
         in_dockerfile: the keys that the Dockerfile sets itself.
     """
-    commit_time = tree.commit_time(plan.release.revision)
+    commit_time = tree.commit_time(plan.subject.revision)
     event_file = environ.get("GITHUB_EVENT_PATH")
     own = labels.release_labels(
-        plan.release,
+        plan.subject,
         commit_time,
         tree.remote_url(plan.settings.remote),
         plan.repositories[0],
@@ -112,13 +112,13 @@ def image_labels(
     )
     created = labels.rfc3339(commit_time or 0)
     given = {
-        key: expand(value or "", plan.release, created)
+        key: expand(value or "", plan.subject, created)
         for key, value in plan.settings.labels.items()
     }
     return labels.merge(own, given, in_dockerfile)
 
 
-def caches(plan: Plan) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def caches(plan: ImagePlan) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return what caches are read from, and what buildx writes them to.
 
     Raises:
@@ -137,12 +137,15 @@ def caches(plan: Plan) -> tuple[tuple[str, ...], tuple[str, ...]]:
         spec = f"type=registry,ref={plan.repositories[0]}:buildcache-{scope}"
         cache_from.append(spec)
         cache_to.append(f"{spec},mode=max")
+    if not settings.push:
+        # Nothing leaves this machine: others would build from the layers of a fork.
+        cache_to = []
     for spec in cache_to:
         _refuse_tag_of_release(spec, plan)
     return tuple(cache_from), tuple(cache_to)
 
 
-def _refuse_tag_of_release(spec: str, plan: Plan) -> None:
+def _refuse_tag_of_release(spec: str, plan: ImagePlan) -> None:
     """Refuse a cache that would replace an image."""
     values = dict(part.partition("=")[::2] for part in spec.split(","))
     ref = spec if "=" not in spec else values.get("ref", "")
@@ -166,14 +169,14 @@ def _refuse_tag_of_release(spec: str, plan: Plan) -> None:
 def resolve_build_args(
     given: Mapping[str, str | None],
     commit_time: int,
-    release: Release,
+    subject: Release | Snapshot,
     environ: Mapping[str, str],
 ) -> dict[str, str]:
     """Return the build arguments, and SOURCE_DATE_EPOCH: the commit's time."""
     created = labels.rfc3339(commit_time)
     values = {
         # What the environment gives is no template.
-        name: environ.get(name) if value is None else expand(value, release, created)
+        name: environ.get(name) if value is None else expand(value, subject, created)
         for name, value in given.items()
     }
     # As `docker build` has it, omit a name that the environment lacks.

@@ -10,7 +10,7 @@ from releasetag.errors import UsageError
 from releasetag.git import WorkTree
 from releasetag.image.bake import escape, makes_index
 from releasetag.image.inputs import image_labels, open_build_context, resolve_build_args
-from releasetag.plan import Plan
+from releasetag.image.source import ImagePlan, builds
 from releasetag.template import expand
 
 BAKE_TARGET = "docker-metadata-action"
@@ -38,23 +38,22 @@ class BuildMetadata:
 
 
 def read_metadata(
-    tree: WorkTree, plan: Plan, environ: Mapping[str, str]
+    tree: WorkTree, plan: ImagePlan, environ: Mapping[str, str]
 ) -> tuple[BuildMetadata, ...]:
     """Return what the build of each image of a plan is given.
 
     There is none where an image is published that exists, or no repository is known.
     """
-    settings = plan.settings
-    if settings.from_image or settings.from_container or not plan.repositories:
+    if not (builds(plan) and plan.repositories):
         return ()
     return tuple(_read(tree, each, environ) for each in plan.images)
 
 
-def _read(tree: WorkTree, plan: Plan, environ: Mapping[str, str]) -> BuildMetadata:
+def _read(tree: WorkTree, plan: ImagePlan, environ: Mapping[str, str]) -> BuildMetadata:
     from releasetag.context.dockerfile import base_image, own_labels
 
-    settings, commit_time = _shared(plan.settings), tree.commit_time(plan.release.revision)
-    build_args = resolve_build_args(settings.build_args, commit_time or 0, plan.release, environ)
+    settings, commit_time = _shared(plan.settings), tree.commit_time(plan.subject.revision)
+    build_args = resolve_build_args(settings.build_args, commit_time or 0, plan.subject, environ)
     given = dict(build_args)
     if commit_time is None and "SOURCE_DATE_EPOCH" not in settings.build_args:
         given.pop("SOURCE_DATE_EPOCH")
@@ -83,7 +82,7 @@ def _read(tree: WorkTree, plan: Plan, environ: Mapping[str, str]) -> BuildMetada
         labels,
         (
             *(f"{level}:{key}={value}" for key, value in labels.items()),
-            *(expand(each, plan.release, created) for each in settings.annotations),
+            *(expand(each, plan.subject, created) for each in settings.annotations),
         ),
         {name: value for name, value in given.items() if name not in from_environment},
         tuple(name for name in from_environment if name in build_args),

@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from releasetag.errors import ConflictError
-from releasetag.image.source import MadeImage, PlatformImage
+from releasetag.image.source import ImagePlan, MadeImage, PlatformImage
 from releasetag.parallel import map_parallel
-from releasetag.plan import Plan
 from releasetag.published import inspect_image
 from releasetag.reference import Reference, Repository
 from releasetag.registry import Manifest, Registries
@@ -23,7 +22,7 @@ from releasetag.tagging import TagResult
 _INDEX = "application/vnd.oci.image.index.v1+json"
 
 
-def find_all(registries: Registries, plan: Plan) -> list[PlatformImage]:
+def find_all(registries: Registries, plan: ImagePlan) -> list[PlatformImage]:
     """Find the images of all platforms that earlier runs, or other parts, have pushed.
 
     Returns:
@@ -40,7 +39,7 @@ def find_all(registries: Registries, plan: Plan) -> list[PlatformImage]:
     return [image for _, image in map_parallel(find, platforms, plan.settings.jobs)]
 
 
-def _find(registries: Registries, plan: Plan, platform: str) -> Reference | None:
+def _find(registries: Registries, plan: ImagePlan, platform: str) -> Reference | None:
     settings = plan.settings
     if not settings.push or (settings.overwrite and settings.part in {None, platform}):
         return None
@@ -49,7 +48,7 @@ def _find(registries: Registries, plan: Plan, platform: str) -> Reference | None
         image = inspect_image(registries, reference, denied_is_absent=True)
         if image is None:
             continue
-        if image.is_of(plan.release):
+        if image.is_of(plan.subject):
             return repository.at(image.digest)
         if not settings.overwrite:
             raise ConflictError(
@@ -60,7 +59,7 @@ def _find(registries: Registries, plan: Plan, platform: str) -> Reference | None
 
 
 def put(
-    registries: Registries, plan: Plan, image: PlatformImage, repository: Repository
+    registries: Registries, plan: ImagePlan, image: PlatformImage, repository: Repository
 ) -> Manifest | None:
     """Put a published platform's image under its tag in a repository; None if it is gone."""
     assert image.origin is not None  # noqa: S101 (the caller has looked)
@@ -82,7 +81,7 @@ def gone_error(reference: Reference, digest: str) -> ConflictError:
 
 
 def wait_for_others(
-    registries: Registries, plan: Plan, made: MadeImage, results: Sequence[TagResult]
+    registries: Registries, plan: ImagePlan, made: MadeImage, results: Sequence[TagResult]
 ) -> MadeImage:
     """Look for the parts that other runs push, when this run's is in place.
 

@@ -1,4 +1,4 @@
-"""ImageSource: how a release's image is produced."""
+"""ImageSource: how the image of a release or of a snapshot is produced."""
 
 import time
 from abc import ABC, abstractmethod
@@ -9,17 +9,61 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from releasetag.config import Settings
 from releasetag.credentials import CredentialStore
 from releasetag.errors import EngineError
-from releasetag.plan import Plan
 from releasetag.published import PublishedImage
-from releasetag.reference import Reference
+from releasetag.reference import Reference, Repository
 from releasetag.registry import Registries
 from releasetag.tagging import TagResult
+from releasetag.version import Release, Snapshot
 
 if TYPE_CHECKING:
     from releasetag.engine.connect import Engine
     from releasetag.events import BuildEvent, PushEvent
+
+
+class NamedTag(Protocol):
+    """A tag of a plan."""
+
+    @property
+    def name(self) -> str:
+        """The tag itself."""
+
+
+class ImagePlan(Protocol):
+    """What an image is made for: the plan of a release, or of a snapshot."""
+
+    @property
+    def subject(self) -> Release | Snapshot:
+        """What the image says that it is."""
+
+    @property
+    def tags(self) -> Sequence[NamedTag]:
+        """All its tags."""
+
+    @property
+    def exact(self) -> Sequence[NamedTag]:
+        """The tags that it is pushed under before any other."""
+
+    def platform_tag(self, platform: str) -> str:
+        """Return the tag of a platform's image."""
+
+    @property
+    def repositories(self) -> tuple[Repository, ...]:
+        """Those to publish to."""
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """Every reference to push."""
+
+    @property
+    def images(self) -> "Sequence[ImagePlan]":
+        """A plan for each image: of the variants, or this one."""
+
+    @property
+    def settings(self) -> Settings:
+        """Of the component that it belongs to."""
 
 
 class EngineReport(Protocol):
@@ -161,12 +205,12 @@ class MadeImage:
 
 @dataclass(frozen=True)
 class ImageSource(ABC):
-    """The source of one release's image: check it, make it once, push it.
+    """The source of one image: check it, make it once, push it.
 
     A subclass makes it; here the engine tags and pushes it.
     """
 
-    plan: Plan
+    plan: ImagePlan
     tools: Tools
     report: EngineReport
 
@@ -203,8 +247,8 @@ class ImageSource(ABC):
             raise preflight.engine_error
 
     def is_release(self, preflight: Preflight, image: PublishedImage) -> bool:  # noqa: ARG002
-        """Whether a published image is the one of this release."""
-        return image.is_of(self.plan.release)
+        """Whether a published image is this one."""
+        return image.is_of(self.plan.subject)
 
     def make(self, preflight: Preflight) -> MadeImage:
         """Make the image, and tag it in the engine with the exact tags.
@@ -238,6 +282,12 @@ class ImageSource(ABC):
         return images.push(engine, reference, credentials, self.report.pushing)
 
 
-def builds(plan: Plan) -> bool:
+def builds(plan: ImagePlan) -> bool:
     """Whether the image is built from the work tree."""
-    return not (plan.settings.from_image or plan.settings.from_container)
+    settings = plan.settings
+    return not (settings.from_image or settings.from_container or reuses_commit(plan))
+
+
+def reuses_commit(plan: ImagePlan) -> bool:
+    """Whether the image is one that is published of the same commit already."""
+    return plan.settings.from_snapshot or plan.settings.from_version is not None

@@ -4,12 +4,14 @@ There is no state file. Whatever stops a publish, running it again goes on from 
 have.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
+from releasetag.config import Settings
 from releasetag.errors import UsageError
 from releasetag.git import WorkTree
 from releasetag.history import reread_git_tags
-from releasetag.image import Tools, builds, image_source
+from releasetag.image import ImagePlan, Tools, builds, image_source, reuses_commit
 from releasetag.plan import Plan
 from releasetag.publish import converge, exact, floating, gates
 from releasetag.publish.run import Provenance, Report, Run
@@ -34,8 +36,8 @@ def publish_release(tree: WorkTree, plan: Plan, tools: Tools, report: Report) ->
     for each in plan.images:
         check_settings(each)
     if plan.settings.part:
-        _check_part(plan, plan.settings.part)
-    if len(plan.images) > 1 and not builds(plan):
+        check_part(plan.images, plan.settings.part)
+    if len(plan.images) > 1 and not (builds(plan) or reuses_commit(plan)):
         raise UsageError("one image is given for several variants", "pick one with --variant")
     if builds(plan):
         check_work_tree(tree, plan)
@@ -44,7 +46,7 @@ def publish_release(tree: WorkTree, plan: Plan, tools: Tools, report: Report) ->
     sources = [image_source(tree, each, tools, report) for each in plan.images]
     runs = [
         Run(
-            source.plan,
+            image,
             source,
             preflight=source.check(),
             gates=commands,
@@ -54,9 +56,9 @@ def publish_release(tree: WorkTree, plan: Plan, tools: Tools, report: Report) ->
             run_gate=gates.run_gate,
             environ=tools.environ,
             clock=tools.clock,
-            siblings=[each for each in plan.images if each is not source.plan],
+            siblings=[each for each in plan.images if each is not image],
         )
-        for source in sources
+        for image, source in zip(plan.images, sources, strict=True)
     ]
     report.planned(plan)
     return publish(*runs)
@@ -111,21 +113,43 @@ def check_settings(plan: Plan) -> None:
         )
     if settings.from_image and settings.from_container:
         raise UsageError("both an image and a container are given", "give one of them")
+    _check_commit(plan)
     if settings.part and not builds(plan):
         raise UsageError("a part is built, and an image is given", "omit --part")
-    if settings.part and not settings.push:
+
+
+def _check_commit(plan: Plan) -> None:
+    """Raise UsageError for settings that --from-snapshot or --from-version contradicts."""
+    settings = plan.settings
+    if not reuses_commit(plan):
+        return
+    if settings.from_image or settings.from_container:
         raise UsageError(
-            "a part is for other runs to find in the registry", "omit --part, or --no-push"
+            "an image is given, and one of the commit is to be published", "give one of them"
+        )
+    if settings.from_snapshot and settings.from_version is not None:
+        raise UsageError("both a snapshot and a version are to be published", "give one of them")
+    if settings.from_version == plan.release.version:
+        raise UsageError(
+            f"{settings.from_version} is the release itself", "name another version with its image"
+        )
+    if not settings.push:
+        raise UsageError(
+            "what is published of the commit is not in the engine", "omit --no-push, or build"
         )
 
 
-def _check_part(plan: Plan, part: str) -> None:
+def check_part(images: Sequence[ImagePlan], part: str) -> None:
     """Raise UsageError for a part that is none of the platforms of any image."""
-    platforms = [each.settings.platforms for each in plan.images]
+    platforms = [each.settings.platforms for each in images]
     if not all(platforms):
         raise UsageError(
             "a part is one of several platforms, and none are given",
             "name all of them with --platform, the same in every run",
+        )
+    if not images[0].settings.push:
+        raise UsageError(
+            "a part is for other runs to find in the registry", "omit --part, or --no-push"
         )
     known = dict.fromkeys(platform for each in platforms for platform in each)
     if part not in known:
@@ -144,7 +168,12 @@ def check_work_tree(tree: WorkTree, plan: Plan) -> None:
             " the image would be built from other code",
             f"check it out first: git checkout {name}",
         )
-    changed = [] if plan.settings.allow_dirty else tree.changed_files()
+    refuse_changed_files(tree, plan.settings)
+
+
+def refuse_changed_files(tree: WorkTree, settings: Settings) -> None:
+    """Raise UsageError if tracked files are changed, unless the settings allow it."""
+    changed = [] if settings.allow_dirty else tree.changed_files()
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         raise UsageError(

@@ -6,7 +6,7 @@ elsewhere.
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TextIO, TypeAlias, TypeGuard
 
 from releasetag.report.record import Row, shorten
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from releasetag.publish import Provenance
     from releasetag.release_tree import ListedRelease, ReleaseTree
     from releasetag.report.record import PromoteResult, PublishResult
+    from releasetag.snapshot.plan import SnapshotPlan
     from releasetag.verify import VerifiedRepository, VerifiedTag
 
     Console: TypeAlias = "RichConsole | PlainConsole"
@@ -132,17 +133,18 @@ class Tables:
         if result.plan is None:
             return ""
         lines: list[Line] = []
-        for plan, each in zip(result.plan.images, result.variants or (result,), strict=True):
+        plans: Sequence[Plan | SnapshotPlan] = result.plan.images
+        for plan, each in zip(plans, result.variants or (result,), strict=True):
             lines += self._published(plan, each)
         if result.plan.settings.dry_run:
             lines += _repositories(result.plan)
         return self._render(*lines)
 
-    def _published(self, plan: "Plan", result: "PublishResult") -> list[Line]:
+    def _published(self, plan: "Plan | SnapshotPlan", result: "PublishResult") -> list[Line]:
         build = result.build
         lines: list[Line] = []
         variant = f" {plan.settings.variant}" if plan.settings.variant else ""
-        what = f"{plan.release.git_tag}{variant}"
+        what = f"{plan.title}{variant}"
         if build is not None and plan.settings.dry_run:
             lines = self._digest(f"dry run: would {_action(plan, build)}", build.digest)
         elif build is not None and build.missing:
@@ -294,15 +296,19 @@ def _width(text: str) -> int:
     return cell_len(text)
 
 
-def _repositories(plan: "Plan") -> list[Line]:
+def _repositories(plan: "Plan | SnapshotPlan") -> list[Line]:
     return [_line(f"  to {repository}") for repository in plan.repositories]
 
 
-def _action(plan: "Plan", build: "Provenance") -> str:
+def _action(plan: "Plan | SnapshotPlan", build: "Provenance") -> str:
     if build.reused:
         return "reuse the published image"
     if plan.settings.from_image:
         return f"publish the image {plan.settings.from_image}{' as' if build.digest else ''}"
+    if plan.settings.from_snapshot:
+        return "publish the snapshot of the commit"
+    if plan.settings.from_version is not None:
+        return f"publish the image of {plan.settings.from_version}"
     if plan.settings.from_container:
         return f"commit the container {plan.settings.from_container}"
     return f"build {build.variant} with {build.builder}".replace("  ", " ")

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from releasetag.errors import ReleasetagError, UsageError
+from releasetag.plan import Plan
 from releasetag.report.json import format_publish, format_publishes
 from releasetag.report.record import PublishResult, Row, shorten
 from releasetag.text import printable
 
 if TYPE_CHECKING:
     from releasetag.image.metadata import BuildMetadata
-    from releasetag.plan import Plan
     from releasetag.publish import Provenance
+    from releasetag.snapshot.plan import SnapshotPlan
 
 
 @dataclass(frozen=True)
@@ -174,16 +175,17 @@ def output_values(result: PublishResult) -> dict[str, object]:
     What is not known, as the publish failed before, is empty.
     """
     build = result.build
-    version = result.plan.release.version if result.plan else None
+    # A snapshot has the name of its tag in place of a version, and no numbers.
+    version = result.plan.release.version if isinstance(result.plan, Plan) else None
     return {
-        "version": version or "",
+        "version": result.plan.subject.version if result.plan else "",
         "major": version.major if version else "",
         "minor": version.minor if version else "",
         "patch": version.patch if version else "",
         "prerelease": ("true" if version.prerelease else "false") if version else "",
         "digest": build.digest if build else "",
         "image-id": build.image_id if build else "",
-        "complete": ("true" if result.is_complete else "false") if version else "",
+        "complete": ("true" if result.is_complete else "false") if result.plan else "",
         "tags": "\n".join(map(str, result.references)),
         "tag-names": "\n".join(dict.fromkeys(each.tag for each in result.references)),
         "json": format_publish(result).rstrip("\n"),
@@ -210,7 +212,7 @@ def format_summary(result: PublishResult) -> str:
     plan, error = result.plan, result.error
     lines = _error(error) if error else []
     if plan is not None:
-        lines += [f"### {_code(plan.release.git_tag)}", ""]
+        lines += [f"### {_code(plan.title)}", ""]
         for each in result.variants or (result,):
             lines += _image(each.build)
         lines += ["| tag | decision | digest | version | why |", "|---|---|---|---|---|"]
@@ -227,9 +229,9 @@ def format_summary(result: PublishResult) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _change(row: Row, plan: "Plan") -> str:
+def _change(row: Row, plan: "Plan | SnapshotPlan") -> str:
     """Return from which version to which a tag moved."""
-    previous, version = shorten(row.previous), plan.release.version
+    previous, version = shorten(row.previous), plan.subject.version
     match row.decision:
         case "pushed" if previous:
             return f"{previous} → {version}"

@@ -5,16 +5,17 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from releasetag.errors import ReleasetagError
+from releasetag.fanout import PlannedTag
+from releasetag.plan import Plan
 
 # Types alone: a plan imports no registry's client.
 if TYPE_CHECKING:
     from releasetag.explain import Explanation
-    from releasetag.fanout import PlannedTag
     from releasetag.findings import Finding
-    from releasetag.plan import Plan
     from releasetag.publish import Provenance
     from releasetag.release_tree import ReleaseTree
     from releasetag.report.record import PromoteResult, PublishResult
+    from releasetag.snapshot.plan import SnapshotPlan, SnapshotTag
     from releasetag.tagging import TagResult
     from releasetag.verify import VerifiedRepository, VerifiedTag
 
@@ -172,16 +173,8 @@ def format_object(values: dict[str, Any], error: ReleasetagError | None = None) 
     return json.dumps(shown, indent=2) + "\n"
 
 
-def _plan(plan: "Plan") -> dict[str, Any]:
-    release = plan.release
-    values = {
-        "git_tag": release.git_tag,
-        "version": str(release.version),
-        "revision": release.revision,
-        "prerelease": bool(release.version.prerelease),
-        "history": {"source": plan.git_tags.source, "releases": len(plan.history)},
-        **_tags(plan),
-    }
+def _plan(plan: "Plan | SnapshotPlan") -> dict[str, Any]:
+    values = {**_subject(plan), **_tags(plan)}
     if plan.variants:
         values["variants"] = [
             {"name": each.settings.variant, **_tags(each)} for each in plan.variants
@@ -189,7 +182,7 @@ def _plan(plan: "Plan") -> dict[str, Any]:
     return values
 
 
-def _tags(plan: "Plan") -> dict[str, Any]:
+def _tags(plan: "Plan | SnapshotPlan") -> dict[str, Any]:
     return {
         "tags": [_tag(tag) for tag in plan.tags],
         "images": _texts(plan.repositories),
@@ -197,14 +190,24 @@ def _tags(plan: "Plan") -> dict[str, Any]:
     }
 
 
-def _tag(tag: "PlannedTag") -> dict[str, str]:
-    shown = {
-        "name": tag.name,
-        "template": tag.template.text,
-        "kind": tag.kind,
-        "action": tag.action,
-        "reason": tag.reason,
+def _subject(plan: "Plan | SnapshotPlan") -> dict[str, Any]:
+    subject = plan.subject
+    named = {"version": str(subject.version), "revision": subject.revision}
+    if not isinstance(plan, Plan):
+        return named
+    return {
+        "git_tag": plan.release.git_tag,
+        **named,
+        "prerelease": bool(plan.release.version.prerelease),
+        "history": {"source": plan.git_tags.source, "releases": len(plan.history)},
     }
+
+
+def _tag(tag: "PlannedTag | SnapshotTag") -> dict[str, str]:
+    decision = {"kind": tag.kind, "action": tag.action, "reason": tag.reason}
+    if not isinstance(tag, PlannedTag):
+        return {"name": tag.name, **decision}
+    shown = {"name": tag.name, "template": tag.template.text, **decision}
     return {**shown, "held_by": str(tag.held_by)} if tag.held_by is not None else shown
 
 

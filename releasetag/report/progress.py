@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from releasetag.publish import Provenance
     from releasetag.report.console import Console
     from releasetag.report.live import LiveView
+    from releasetag.snapshot.plan import SnapshotPlan
     from releasetag.tagging import TagResult
 
 
@@ -71,7 +72,7 @@ class ConsoleReport:
         """Whether the whole log of a failed step has been printed."""
         return self._live is not None
 
-    def planned(self, plan: "Plan") -> None:
+    def planned(self, plan: "Plan | SnapshotPlan") -> None:
         """Record the plan."""
         self.record.planned(plan)
 

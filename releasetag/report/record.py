@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from releasetag.promote import PromotionPlan
     from releasetag.publish import Provenance
     from releasetag.reference import Reference
+    from releasetag.snapshot.plan import SnapshotPlan
     from releasetag.tagging import TagResult
     from releasetag.version import Release
 
@@ -44,7 +45,7 @@ class PublishResult:
         error: why it failed; None if it did not.
     """
 
-    plan: "Plan | None"
+    plan: "Plan | SnapshotPlan | None"
     build: "Provenance | None"
     items: "tuple[TagResult, ...]"
     seconds: float
@@ -70,7 +71,7 @@ class PublishResult:
         """Whether all was done that was to be done, for all platforms."""
         return self.error is None and not self.missing
 
-    def _of(self, plan: "Plan") -> "PublishResult":
+    def _of(self, plan: "Plan | SnapshotPlan") -> "PublishResult":
         own, part = set(plan.references), plan.settings.part
         if part:
             own |= {each.tagged(plan.platform_tag(part)) for each in plan.repositories}
@@ -166,12 +167,12 @@ class Record:
         builds: by the name of the variant.
     """
 
-    plan: "Plan | None" = None
+    plan: "Plan | SnapshotPlan | None" = None
     builds: "dict[str, Provenance]" = field(default_factory=dict)
     _published: "dict[Reference, TagResult]" = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def planned(self, plan: "Plan") -> None:
+    def planned(self, plan: "Plan | SnapshotPlan") -> None:
         """Keep the plan."""
         self.plan = plan
 

@@ -11,7 +11,7 @@ from tests.conftest import Run
 from tests.support.git import GitRepository
 from tests.support.run import clean_environ, run_cli
 
-COMMANDS = ("plan", "publish", "verify", "promote", "login", "logout", "init")
+COMMANDS = ("plan", "publish", "snapshot", "verify", "promote", "login", "logout", "init")
 
 
 def installed() -> str:

@@ -67,6 +67,8 @@ CASES = [
     Case("context", 'build.context = "sub"', "sub", "sub", "BASE/sub", None),
     Case("from_image", "", "acme/app:dev", "acme/app:dev", "acme/app:dev", None),
     Case("from_container", "", "box", "box", "box", None),
+    Case("from_snapshot", "from-snapshot = true", "true", True, True, False),
+    Case("from_version", "", "2.0.0-rc.1", "v2.0.0-rc.1", "2.0.0-rc.1", None),
     Case("file", 'build.file = "Other"', "Other", "Other", "Other", None),
     Case("target", 'build.target = "final"', "final", "final", "final", None),
     Case("platforms", 'build.platforms = ["linux/amd64", "linux/arm64"]',
@@ -114,11 +116,12 @@ CASES = [
     Case("metadata_file", "", "out.json", "out.json", "BASE/out.json", None),
     Case("gates", 'gates = ["check --all, now", "sign"]', "check --all, now\nsign",
          ["check --all, now", "sign"], ["check --all, now", "sign"], []),
+    Case("edge", 'edge = "main"', "main", "main", "main", "edge"),
 ]  # fmt: skip
 
 
 def test_every_field_is_a_row_of_the_table_and_a_case_of_this_test() -> None:
-    made = {"base", "variant", "by_variant", "by_platform"}
+    made = {"base", "variant", "suffixes", "by_variant", "by_platform"}
     names = {each.name for each in dataclasses.fields(Settings)} - made
 
     assert set(SETTINGS) == names

@@ -51,7 +51,7 @@ class PartSource(PlatformImages):
     def build(
         self, preflight: Preflight, platform: str | None, progress: Callable[[Any], None]
     ) -> str:
-        release = self.plan.release
+        release = self.plan.subject
         labels = {VERSION: str(release.version), REVISION: release.revision}
         comment = f"{release.version} {self.text} {platform}"
         config = {"config": {"Labels": labels}, "history": [{"comment": comment}]}

@@ -19,7 +19,7 @@ import httpx
 from releasetag.config import Settings
 from releasetag.errors import GateError, ReleasetagError
 from releasetag.history import GitTags
-from releasetag.image import MadeImage, Preflight
+from releasetag.image import ImagePlan, MadeImage, Preflight
 from releasetag.plan import Plan, plan_for
 from releasetag.publish.run import Provenance, Run
 from releasetag.publish.steps import publish
@@ -246,8 +246,10 @@ class FakeSource:
         pushed: what each push was given.
     """
 
-    def __init__(self, world: World, plan: Plan, network: httpx.BaseTransport, build: str) -> None:
-        release = plan.release
+    def __init__(
+        self, world: World, plan: ImagePlan, network: httpx.BaseTransport, build: str
+    ) -> None:
+        release = plan.subject
         labels = {VERSION: str(release.version), REVISION: release.revision}
         # An image that is given is the same in every run.
         variant = plan.settings.variant
@@ -264,7 +266,7 @@ class FakeSource:
     def is_release(self, preflight: Preflight, image: PublishedImage) -> bool:
         assert preflight.builder == PREFLIGHT.builder
         if self.world.labelled:
-            return image.is_of(self._plan.release)
+            return image.is_of(self._plan.subject)
         return image.config_digest == self.image_id
 
     def make(self, preflight: Preflight) -> MadeImage:
