@@ -7,6 +7,7 @@ not built; the image is one tiny file; the process that is killed is a fork of o
 everything; the run after it is one of this process; and two points are tried at a time.
 """
 
+import json
 import multiprocessing
 import multiprocessing.context
 import re
@@ -229,3 +230,105 @@ def test_a_publish_that_copies_survives_a_crash_of_the_machine_before_any_reques
     # Where nothing but GET comes before, the test above has been.
     first = next(i for i, request in enumerate(requests) if not request.startswith("GET"))
     at_every_point(range(first, len(requests)), attempt)
+
+
+# Variants and parts ------------------------------------------------------------------------------
+
+VARIANTS = """\
+[[variants]]
+name = "alpine"
+build.args = { WHAT = "alpine" }
+[[variants]]
+name = "debian"
+default = true
+"""
+OF_VARIANTS = {
+    "debian": ({"1.2.3", "1.2.3-debian"}, {"1.2", "latest", "1.2-debian", "debian"}),
+    "alpine": ({"1.2.3-alpine"}, {"1.2-alpine", "alpine"}),
+}
+PLATFORMS = ("linux/amd64", "linux/arm64")
+
+
+def crash_at_points(
+    place: Place,
+    every: int,
+    check: Callable[[str], None],
+    finish: Callable[[Path, str], None],
+) -> None:
+    """Kill the program before each of its requests, or every so many, and check what there is."""
+
+    def attempt(point: int) -> None:
+        name = f"point-{point}"
+        tree = place.prepare(name)
+        assert place.crash(tree, name, Killer(point)) == -signal.SIGKILL, f"no request {point}"
+        check(name)
+        (tree / "when.txt").write_text("after the crash\n")
+        finish(tree, name)
+
+    requests = count_requests(place, "none", place.prepare("none"))
+    at_every_point(range(0, len(requests), every), attempt)
+
+
+def test_variants_survive_a_crash_before_any_request(place: Place) -> None:
+    files = scratch_files("FROM scratch\nARG WHAT\nLABEL what=$WHAT\nCOPY hello.txt when.txt /\n")
+    place.app.write({**files, "releasetag.toml": VARIANTS})
+    place.app.git("tag", "--force", "v1.2.3", place.app.commit("variants"))
+    exact_tags = set().union(*(exact for exact, _ in OF_VARIANTS.values()))
+
+    def check(name: str) -> None:
+        """No floating tag of any variant has moved before all exact tags are everywhere."""
+        seen = [digests(registry, f"acme/{name}") for registry in place.registries]
+        before = {tags["1.2.2"] for tags in seen}
+        floats = set().union(*(floats for _, floats in OF_VARIANTS.values()))
+        moved = {tag for tags in seen for tag in floats & set(tags) if tags[tag] not in before}
+        assert not moved or all(exact_tags <= set(tags) for tags in seen), seen
+
+    def finish(tree: Path, name: str) -> None:
+        served = [digests(registry, f"acme/{name}") for registry in place.registries]
+        place.finish(tree, name)
+        seen = [digests(registry, f"acme/{name}") for registry in place.registries]
+        images = []
+        for exact, floats in OF_VARIANTS.values():
+            (digest,) = {tags[tag] for tags in seen for tag in exact | floats}
+            images.append(digest)
+            # What was there stays: no version has two images.
+            assert {tags[tag] for tags in served for tag in exact & set(tags)} <= {digest}
+        assert len(set(images)) == len(images)
+
+    crash_at_points(place, 4, check, finish)
+
+
+def test_a_part_survives_a_crash_before_any_request(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first of two parts has been pushed; the second one's run is killed, and is run again."""
+    both = {"RELEASETAG_PLATFORMS": ",".join(PLATFORMS)}
+    second = {**both, "RELEASETAG_PART": PLATFORMS[1]}
+    environ = clean_environ(place.scratch) | place.engine.environ
+    monkeypatch.setattr(Place, "environ", property(lambda _: environ | second))
+    prepare = place.prepare
+
+    def prepared(name: str) -> Path:
+        tree = prepare(name)
+        images = [f"{registry.address}/acme/{name}" for registry in place.registries]
+        part = {**both, "RELEASETAG_PART": PLATFORMS[0]}
+        publish_here(tree, images, environ | part, sleep=lambda _: None)
+        return tree
+
+    monkeypatch.setattr(Place, "prepare", lambda _, name: prepared(name))
+
+    def check(name: str) -> None:
+        assert_promises(place.registries, f"acme/{name}", BEFORE)
+
+    def finish(tree: Path, name: str) -> None:
+        served = exact(place, name)
+        digest, _ = place.finish(tree, name)
+        assert served <= {digest}
+        for registry in place.registries:
+            seen = digests(registry, f"acme/{name}")
+            assert {seen[tag] for tag in ("1.2.3", "1.2", "latest")} == {digest}
+            content = registry.manifest(f"acme/{name}", "1.2.3") or b""
+            parts = [seen[f"1.2.3-{each.replace('/', '-')}"] for each in PLATFORMS]
+            assert [each["digest"] for each in json.loads(content)["manifests"]] == parts
+
+    crash_at_points(place, 4, check, finish)
