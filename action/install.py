@@ -21,6 +21,7 @@ import ssl
 import sys
 import threading
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -44,6 +45,9 @@ class UnsuitableError(Exception):
 FAILURES = (
     UnsuitableError,
     OSError,
+    EOFError,
+    TypeError,
+    zlib.error,
     HTTPException,
     ValueError,
     KeyError,

@@ -116,6 +116,7 @@ def plan_release(
     default = configuration.default
     git_tags = read_git_tags(tree, default.history, default.remote)
     release, settings = choose_release(tree, configuration, git_tags, environ)
+    refuse_shared_images(configuration, settings)
     plan = plan_for(release, settings, git_tags)
     names = ", ".join(tag.name for tag in plan.floating)
     require_known(git_tags, plan.history, names and f"whether {names} may move", warn)
@@ -148,6 +149,7 @@ def plan_all(
         here = [release for release in of_component if release.revision == head]
         release = highest(here or of_component)
         if release is not None:
+            refuse_shared_images(configuration, settings)
             plan = plan_for(release, settings, git_tags)
             names = ", ".join(tag.name for tag in plan.floating)
             require_known(git_tags, plan.history, names and f"whether {names} may move", warned.add)
@@ -160,6 +162,37 @@ def plan_all(
             _advice(tree, configuration, git_tags, "tag the commit: git tag v0.1.0"),
         )
     return tuple(plans)
+
+
+def refuse_shared_images(configuration: Configuration, settings: Settings) -> None:
+    """Raise UsageError if another component would have the same tag in the same repository.
+
+    The one would take the other's image for its own: both say the same version and commit.
+
+    Args:
+        settings: of the component to publish.
+    """
+    own = _templates_by_image(settings)
+    for other in _all_settings(configuration):
+        if other is settings or other.tag_prefix == settings.tag_prefix:
+            continue
+        for repository, templates in _templates_by_image(other).items():
+            shared = sorted(templates & own.get(repository, set()))
+            if shared:
+                prefixes = (each.tag_prefix or "v" for each in (settings, other))
+                raise UsageError(
+                    f"the components {' and '.join(map(repr, prefixes))} would both publish"
+                    f" {repository}:{shared[0]}",
+                    "give each component its own images, or --tag-prefix to have one component",
+                )
+
+
+def _templates_by_image(settings: Settings) -> dict[Repository, set[str]]:
+    found: dict[Repository, set[str]] = {}
+    for each in settings.by_variant or (settings,):
+        for repository in each.images:
+            found.setdefault(repository, set()).update(t.text for t in each.tags)
+    return found
 
 
 def plan_for(release: Release, settings: Settings, git_tags: GitTags) -> Plan:

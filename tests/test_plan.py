@@ -542,3 +542,29 @@ def test_planning_imports_neither_engine_nor_registry(
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stderr.splitlines()[-1]) == []
+
+
+SHARED = """
+    images = ["acme/app"]
+    [[components]]
+    tag-prefix = "api/v"
+    [[components]]
+    tag-prefix = "web/v"
+    tags = ["{version}-web", "web"]
+"""
+
+
+def test_two_components_that_share_a_tag_are_refused(git_repository: GitRepository) -> None:
+    """The one would take the other's image for its own: version and commit are the same."""
+    git_repository.write({"releasetag.toml": SHARED})
+    git_repository.commit()
+    for name in ("v1.2.3", "api/v1.2.3", "web/v1.2.3"):
+        git_repository.tag(name)
+    for name in ("v1.2.3", "api/v1.2.3"):
+        with pytest.raises(UsageError, match="would both publish acme/app:latest"):
+            plan(git_repository, git_tag=name)
+    # Tags that nobody else has do no harm.
+    found = plan(git_repository, git_tag="web/v1.2.3")
+    assert [str(each) for each in found.references] == ["acme/app:1.2.3-web", "acme/app:web"]
+    alone = plan(git_repository, git_tag="api/v1.2.3", tag_prefix="api/v")
+    assert str(alone.references[0]) == "acme/app:1.2.3"

@@ -81,7 +81,7 @@ def _publish_all(shared: Shared) -> int:
     if shared.json:
         print(text, end="")
     try:
-        plan = results[0].plan if results else None
+        plan = next((each.plan for each in results if each.plan is not None), None)
         if plan is not None and (file := plan.settings.metadata_file):
             _write_metadata_file(file, text)
         if len(results) > 1:

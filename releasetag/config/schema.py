@@ -226,13 +226,19 @@ def _platforms(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(_platform, parts)))
 
 
+_IS_OURS = re.compile(
+    r"(?:[a-z,-]+(?:\[[^]]*\])?[a-z,-]*:)?org\.opencontainers\.image\.(?:version|revision)="
+)
+
+
 def _annotations(values: Sequence[str]) -> tuple[str, ...]:
     for value in values:
         if not re.match(r"(?:[a-z,-]+(?:\[[^]]*\])?[a-z,-]*:)?[^=:]+=", value):
             raise UsageError(
                 f"{value!r} is not an annotation", "write it as in KEY=value or index:KEY=value"
             )
-    return tuple(values)
+    # As of labels, the release's version and commit win: an image is known by them.
+    return tuple(each for each in values if not _IS_OURS.match(each))
 
 
 def _size(text: str) -> int:

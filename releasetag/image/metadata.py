@@ -46,7 +46,7 @@ def read_metadata(
     """
     if not (builds(plan) and plan.repositories):
         return ()
-    return tuple(_read(tree, each, environ) for each in plan.images)
+    return tuple(_read(tree, each, environ) for each in plan.images if each.repositories)
 
 
 def _read(tree: WorkTree, plan: ImagePlan, environ: Mapping[str, str]) -> BuildMetadata:
@@ -115,6 +115,8 @@ def bake_definition(metadata: Sequence[BuildMetadata]) -> dict[str, Any]:
         }
         escaped: dict[str, Any] = escape(target)
         escaped["args"] |= {name: f"${{{name}}}" for name in each.from_environment}
-        targets[f"{BAKE_TARGET}-{each.variant}" if targets else BAKE_TARGET] = escaped
+        # A target's name has no dot.
+        own_name = f"{BAKE_TARGET}-{each.variant.replace('.', '_')}"
+        targets[own_name if targets else BAKE_TARGET] = escaped
     variables: dict[str, Any] = {name: {} for each in metadata for name in each.from_environment}
     return {"variable": variables, "target": targets} if variables else {"target": targets}

@@ -9,7 +9,7 @@ import re
 import secrets
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,7 +47,10 @@ def write_outputs(
         UsageError: a file cannot be written.
     """
     values = output_values(result)
-    _write(values, format_summary(result), environ, build or BuildOutputs())
+    # Later steps can read the file, and no build of theirs needs what may be a secret.
+    given = build or BuildOutputs()
+    metadata = [replace(each, build_args={}, from_environment=()) for each in given.metadata]
+    _write(values, format_summary(result), environ, replace(given, metadata=metadata))
 
 
 def write_plan_outputs(

@@ -127,7 +127,10 @@ def read_event(environ: Mapping[str, str], payload: Mapping[str, Any]) -> Event 
     is_scheduled = any(environ.get(variable, "") == value != "" for variable, value in schedules)
     for system in _SYSTEMS:
         if branch := environ.get(system.branch, "").removeprefix(_HEADS):
-            default = environ.get(system.default_branch, "")
+            # Woodpecker names the branch as GitLab does, and its default branch otherwise.
+            same = [each for each in _SYSTEMS if each.branch == system.branch]
+            found = (environ.get(each.default_branch, "") for each in same)
+            default = next(filter(None, found), "")
             return _branch(branch, default, is_scheduled=is_scheduled)
     return None
 

@@ -170,7 +170,14 @@ def plan_snapshot(
     if event.is_fork:
         settings, *variants = map(_without_push, (settings, *variants))
     plans = [_plan_image(each, revision, name, reason, line) for each in variants]
-    return of_variants(plans, settings)
+    plan = of_variants(plans, settings)
+    for number, reference in enumerate(plan.references):
+        if reference in plan.references[:number]:
+            raise UsageError(
+                f"two variants would both have the tag {reference}",
+                "give the variants other suffixes, or other repositories",
+            )
+    return plan
 
 
 def _without_push(settings: Settings) -> Settings:

@@ -405,3 +405,10 @@ def test_an_option_that_cannot_be_is_an_error_that_names_it(
         load_option(tmp_path, name, value)
 
     assert "hunter2" not in error.value.message + error.value.hint
+
+
+@pytest.mark.parametrize("level", ["", "index:", "manifest[linux/amd64]:", "index,manifest:"])
+def test_an_annotation_does_not_say_another_version_or_commit(tmp_path: Path, level: str) -> None:
+    given = [f"{level}org.opencontainers.image.{key}=x" for key in ("version", "revision", "title")]
+    found = load_in(tmp_path, annotations=given).default
+    assert found.annotations == (f"{level}org.opencontainers.image.title=x",)

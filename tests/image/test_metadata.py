@@ -135,3 +135,17 @@ def test_of_platforms_that_differ_it_is_what_they_share(
     (metadata,) = read(app, platforms=platforms, build_args=given)
 
     assert metadata.build_args == {"SOURCE_DATE_EPOCH": "0", **expected}
+
+
+def test_a_variant_without_a_repository_has_none(app: GitRepository) -> None:
+    toml = '[[variants]]\nname = "a"\nimages = ["acme/a"]\n[[variants]]\nname = "b"\n'
+    app.write({"releasetag.toml": toml})
+    (metadata,) = read(app, images=None)
+    assert metadata.variant == "a"
+
+
+def test_a_target_s_name_has_no_dot(app: GitRepository) -> None:
+    toml = '[[variants]]\nname = "3.20"\n[[variants]]\nname = "3.19"\n'
+    app.write({"releasetag.toml": toml})
+    names = list(bake_definition(read(app))["target"])
+    assert names == ["docker-metadata-action", "docker-metadata-action-3_19"]

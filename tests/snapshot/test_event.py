@@ -158,3 +158,10 @@ def test_an_event_may_hold_anything(pull: object, repository: object) -> None:
     assert found is not None
     assert found.number.isascii()
     assert isinstance(found.commit, str)
+
+
+def test_woodpecker_says_what_the_default_branch_is() -> None:
+    """It names the branch as GitLab does."""
+    event = read_event({"CI_COMMIT_BRANCH": "trunk", "CI_REPO_DEFAULT_BRANCH": "trunk"}, {})
+    assert event is not None
+    assert (event.branch, event.default_branch) == ("trunk", "trunk")

@@ -178,3 +178,24 @@ def test_a_shallow_clone_without_a_remote_cannot_know(
     assert order.decide(clone.head, "") == (True, "")
     with pytest.raises(HistoryError, match="the clone is shallow"):
         order.decide(clone.head, "f" * 40)
+
+
+@pytest.mark.parametrize(
+    ("toml", "message"),
+    [
+        (
+            '[[variants]]\nname = "a"\nsuffix = ""\n[[variants]]\nname = "b"\nsuffix = ""',
+            "two variants would both have the tag acme/app:",
+        ),
+        (
+            '[[variants]]\nname = "a"\ndefault = true\n[[variants]]\nname = "b"\nsuffix = ""',
+            "two variants would both have the tag acme/app:",
+        ),
+    ],
+)
+def test_images_that_would_have_one_tag_are_refused(
+    repository: GitRepository, toml: str, message: str
+) -> None:
+    repository.write({"releasetag.toml": f'images = ["acme/app"]\n{toml}\n'})
+    with pytest.raises(UsageError, match=message):
+        plan(repository)
