@@ -106,7 +106,9 @@ def source(
     ).encode()
 
     def answer(connection: socket.socket, line: str) -> None:
-        if "/manifests/" in line:
+        if "/referrers/" in line or "/manifests/sha256-" in line:
+            connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        elif "/manifests/" in line:
             kind = f"HTTP/1.1 200 OK\r\nContent-Type: {IMAGE_MANIFEST}\r\n".encode()
             connection.sendall(kind + b"Content-Length: %d\r\n\r\n" % len(manifest) + manifest)
         elif hashlib.sha256(config).hexdigest() in line:
