@@ -56,6 +56,7 @@ class PromotionPlan:
         manifest: the release's image, the same in every repository.
         history: the releases that count.
         moves: the narrowest scope first.
+        others: the settings of the component's other variants.
     """
 
     release: Release
@@ -64,6 +65,7 @@ class PromotionPlan:
     manifest: Manifest
     history: tuple[Release, ...]
     moves: tuple[Promotion, ...]
+    others: tuple[Settings, ...] = ()
 
 
 def plan_promotions(
@@ -92,7 +94,7 @@ def plan_promotions(
                     f"{pick!r} is a floating tag of no variant", "name the variant with --variant"
                 )
         picked = {each: tuple(pick for pick in picks if each in owners[pick]) for each in picked}
-    return tuple(
+    plans = [
         plan_promotion(
             registries,
             variants[each],
@@ -104,6 +106,13 @@ def plan_promotions(
         )
         for each, own in picked.items()
         if own or not picks
+    ]
+    return tuple(
+        replace(
+            plan,
+            others=tuple(v for v in settings.by_variant if v.variant != plan.settings.variant),
+        )
+        for plan in plans
     )
 
 
@@ -142,6 +151,11 @@ def plan_promotion(
             different images of the release.
         UsageError: a pick is no floating tag.
     """
+    if not settings.images:
+        raise UsageError(
+            f"no image is given{f' for {settings.variant}' if settings.variant else ''}",
+            "name one with --image, in RELEASETAG_IMAGES or as images in releasetag.toml",
+        )
     if not settings.policy.counts(release.version):
         raise NoReleaseError(
             f"the release {release.git_tag or release.version} is ignored (yanked) by the settings",
@@ -245,6 +259,7 @@ def promote_release(
         report,
         warn,
         settings.jobs,
+        [(each.images, each.policy) for each in plan.others if each.images],
     )
     results = mover.move_all(dict.fromkeys(each.tag for each in references))
     pushed = {result.reference for result in results if result.status == "pushed"}

@@ -41,7 +41,7 @@ def find_all(registries: Registries, plan: ImagePlan) -> list[PlatformImage]:
 
 def _find(registries: Registries, plan: ImagePlan, platform: str) -> Reference | None:
     settings = plan.settings
-    if not settings.push or (settings.overwrite and settings.part in {None, platform}):
+    if not settings.push or settings.overwrite:
         return None
     for repository in plan.repositories:
         reference = repository.tagged(plan.platform_tag(platform))
@@ -50,11 +50,10 @@ def _find(registries: Registries, plan: ImagePlan, platform: str) -> Reference |
             continue
         if image.is_of(plan.subject):
             return repository.at(image.digest)
-        if not settings.overwrite:
-            raise ConflictError(
-                f"{reference} is published already, from another commit or version",
-                "publish a new version, or replace this one with --overwrite",
-            )
+        raise ConflictError(
+            f"{reference} is published already, from another commit or version",
+            "publish a new version, or replace this one with --overwrite",
+        )
     return None
 
 

@@ -290,7 +290,9 @@ def _manifest_in_place(mover: Mover, release: Release) -> Manifest | None:
         _exact_manifest(mover, release, repositories, policy)
         for repositories, policy in ((mover.repositories, mover.policy), *mover.others)
     ]
-    return own if all(each is not None for each in others) else None
+    # A release may lack one of this one's variants: its floating tags show that it is done.
+    is_whole = all(each is not None for each in others)
+    return own if own and (is_whole or _has_passed(mover, release, own)) else None
 
 
 def _exact_manifest(

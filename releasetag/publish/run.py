@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from releasetag.config import Settings
 from releasetag.errors import ReleasetagError
 from releasetag.history import GitTags
 from releasetag.image import EngineReport, ImageSource, Preflight
@@ -59,7 +60,8 @@ class Run:
     """The publish of one image and its collaborators.
 
     Attributes:
-        siblings: the plans of the other variants that are published with it.
+        siblings: the settings of the component's other variants, whether or not they are published
+            now.
         preflight: what the source's check returned.
         gates: the words of each gate, from `gates.parse_gate`.
         reread_git_tags: reads the git tags again, the same way as for the plan.
@@ -78,7 +80,7 @@ class Run:
     run_gate: Callable[[Sequence[str], Mapping[str, str]], None]
     environ: Mapping[str, str]
     clock: Callable[[], float]
-    siblings: Sequence[Plan] = ()
+    siblings: Sequence[Settings] = ()
 
     @property
     def policy(self) -> TagPolicy:
@@ -140,7 +142,7 @@ class Run:
             self.report.published,
             self.report.warn,
             plan.settings.jobs,
-            [(each.repositories, each.settings.policy) for each in self.siblings],
+            [(each.images, each.policy) for each in self.siblings if each.images],
         )
 
     def each(self, do: Callable[[T], R], items: Sequence[T]) -> list[tuple[T, R]]:

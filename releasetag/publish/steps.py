@@ -56,7 +56,9 @@ def publish_release(tree: WorkTree, plan: Plan, tools: Tools, report: Report) ->
             run_gate=gates.run_gate,
             environ=tools.environ,
             clock=tools.clock,
-            siblings=[each for each in plan.images if each is not image],
+            siblings=[
+                each for each in plan.settings.by_variant if each.variant != image.settings.variant
+            ],
         )
         for image, source in zip(plan.images, sources, strict=True)
     ]
@@ -114,6 +116,11 @@ def check_settings(plan: Plan) -> None:
     if settings.from_image and settings.from_container:
         raise UsageError("both an image and a container are given", "give one of them")
     _check_commit(plan)
+    if settings.part and settings.overwrite:
+        raise UsageError(
+            "parts that replace a release would mix its images with the new ones",
+            "omit --part and build all platforms, or publish a new version",
+        )
     if settings.part and not builds(plan):
         raise UsageError("a part is built, and an image is given", "omit --part")
 

@@ -44,7 +44,8 @@ def format_publish(result: "PublishResult") -> str:
     values = _plan(result.plan) if result.plan is not None else {}
     values |= {**_image(result), "seconds": round(result.seconds, 3)}
     if result.plan is not None and result.plan.settings.part:
-        status = "waiting" if result.missing else "published"
+        is_dry = result.plan.settings.dry_run
+        status = "waiting" if result.missing else "planned" if is_dry else "published"
         values |= {
             "status": "failed" if result.error else status,
             "complete": result.is_complete,

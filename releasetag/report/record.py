@@ -69,7 +69,8 @@ class PublishResult:
     @property
     def is_complete(self) -> bool:
         """Whether all was done that was to be done, for all platforms."""
-        return self.error is None and not self.missing
+        is_dry = self.plan is not None and self.plan.settings.dry_run
+        return self.error is None and not self.missing and not is_dry
 
     def _of(self, plan: "Plan | SnapshotPlan") -> "PublishResult":
         own, part = set(plan.references), plan.settings.part
@@ -200,7 +201,10 @@ class Record:
     @property
     def build(self) -> "Provenance | None":
         """Where the image came from, of variants the first one's; None until it is reported."""
-        return next(iter(self.builds.values()), None)
+        # Of a run that resumes, another one may have been reported before.
+        order = [plan.settings.variant for plan in self.plan.images] if self.plan else []
+        reported = [*(name for name in order if name in self.builds), *self.builds]
+        return self.builds[reported[0]] if reported else None
 
     @property
     def items(self) -> "tuple[TagResult, ...]":

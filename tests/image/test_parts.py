@@ -82,6 +82,10 @@ def test_two_machines_at_the_same_time(
         ),
         (["--part", "arm64", "--platform", "linux/amd64"], "'arm64' is not a platform"),
         (
+            ["--part", "linux/amd64", "--platform", "linux/amd64", "--overwrite"],
+            "parts that replace a release would mix its images with the new ones",
+        ),
+        (
             ["--part", "linux/amd64", "--platform", "linux/amd64", "--no-push"],
             "a part is for other runs to find in the registry",
         ),

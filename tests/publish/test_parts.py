@@ -268,18 +268,6 @@ def test_parts_of_different_commits_are_a_conflict_before_anything_is_built() ->
     assert other.puts == 0
 
 
-def test_overwriting_parts_replaces_a_release_when_all_are_replaced() -> None:
-    world = make_world()
-    for part in PLATFORMS:
-        assert start(world, part).finish().error is None
-    world.commits["v1.2.3"] = "2" * 40
-    for number, part in enumerate(PLATFORMS, 1):
-        runner = start(world, part, "new", overwrite=True).finish()
-        assert runner.error is None
-        assert runner.record.result(1.0).missing == PLATFORMS[number:]
-    check_published(world)
-
-
 def test_the_parts_of_variants_are_published_together() -> None:
     world = make_world(variants=("plain", "-alpine"))
     world.on_put = lambda *_: None

@@ -204,6 +204,40 @@ def test_a_lower_release_does_not_move_tags_to_one_that_is_not_in_place_with_all
     check_published(world, "1.9.1")
 
 
+def test_a_higher_release_without_one_of_the_variants_keeps_its_tags() -> None:
+    """It dropped the variant; its own floating tags show that it is done."""
+    world = make_world()
+    world.on_put = lambda *_: None
+    low = Runner(world, "v1.9.1", "low")
+    while not low.request.startswith("PUT one.test /v2/acme/app/manifests/latest"):
+        low.step()
+    world.commits["v2.0.0"] = "2" * 40
+    world.variants = VARIANTS[:1]
+    assert Runner(world, "v2.0.0", "high").finish().error is None
+    world.variants = VARIANTS
+
+    low.finish()
+
+    assert low.error is None
+    (digest,) = named(world, "latest")
+    assert next(iter(world.registries.values())).version(digest) == "2.0.0"
+
+
+def test_the_digest_of_a_run_that_resumes_is_the_default_variant_s() -> None:
+    world = make_world()
+    first = Runner(world, "v1.9.1", "first")
+    while not first.request.startswith("PUT one.test /v2/acme/app/manifests/1.9.1-alpine"):
+        first.step()
+    first.crash()
+
+    again = Runner(world, "v1.9.1", "again").finish()
+
+    assert again.error is None
+    result = again.record.result(1.0)
+    assert result.build is not None
+    assert {result.build.digest} == named(world, "1.9.1")
+
+
 @pytest.mark.parametrize(
     ("templates", "variants", "git_tag", "commits", "tag"),
     [

@@ -389,7 +389,11 @@ def make_runs(
             plan=each,
             source=of_image,
             preflight=of_image.preflight,
-            siblings=[other for other in plan.images if other is not each],
+            siblings=[
+                other
+                for other in plan.settings.by_variant
+                if other.variant != each.settings.variant
+            ],
         )
         for each, of_image in sources
     ]
