@@ -77,10 +77,6 @@ class Plan:
         """The tags that name the commit, to push where they are free."""
         return tuple(t for t in self.tags if t.action == "push" and t.kind == "commit")
 
-    def platform_tag(self, platform: str) -> str:
-        """Return the exact tag of a platform's image, ``1.2.3-linux-arm64``."""
-        return f"{self.exact[0].name}-{platform.replace('/', '-')}"
-
     @property
     def floating(self) -> tuple[PlannedTag, ...]:
         """Return the floating tags to push, narrowest scope first: ``1.2`` before ``latest``."""

@@ -84,46 +84,43 @@ def plan_promotions(
         UsageError: a pick is a tag of no variant, and there are several; or there is no such
             variant.
     """
-    variants = settings.each_variant()
-    picked = {each: tuple(picks) for each in range(len(variants))}
-    if len(variants) > 1 and picks:
-        owners = {pick: _owners(pick, variants, release) for pick in picks}
-        for pick in picks:
-            if not owners[pick]:
-                raise UsageError(
-                    f"{pick!r} is a floating tag of no variant", "name the variant with --variant"
-                )
-        picked = {each: tuple(pick for pick in picks if each in owners[pick]) for each in picked}
-    plans = [
-        plan_promotion(
+    plans = []
+    for variant, own in _share_out(picks, settings.each_variant(), release):
+        if picks and not own:
+            if variant.images:  # a release of which a variant is missing is not finished
+                _find_manifest(registries, variant, release, history)
+            continue
+        plan = plan_promotion(
             registries,
-            variants[each],
+            variant,
             release,
             history,
             warn=warn,
             picks=own,
             allow_downgrade=allow_downgrade,
         )
-        for each, own in picked.items()
-        if own or not picks
-    ]
-    return tuple(
-        replace(
-            plan,
-            others=tuple(v for v in settings.by_variant if v.variant != plan.settings.variant),
-        )
-        for plan in plans
-    )
+        plans.append(replace(plan, others=settings.other_variants(variant)))
+    return tuple(plans)
 
 
-def _owners(pick: str, variants: Sequence[Settings], release: Release) -> list[int]:
-    """Return which variants have a floating tag, given by name or template."""
-    name = parse_template(pick).render(release.version, release.revision)
-    return [
-        number
-        for number, each in enumerate(variants)
-        if name in dict(each.policy.render_floating(release.version, release.revision))
-    ]
+def _share_out(
+    picks: Sequence[str], variants: Sequence[Settings], release: Release
+) -> list[tuple[Settings, Sequence[str]]]:
+    """Return the variants, each with the picks that are floating tags of it."""
+    if len(variants) == 1 or not picks:
+        return [(variant, picks) for variant in variants]
+    version, revision = release.version, release.revision
+    names = {pick: parse_template(pick).render(version, revision) for pick in picks}
+    shared: list[tuple[Settings, Sequence[str]]] = []
+    for variant in variants:
+        floats = dict(variant.policy.render_floating(version, revision))
+        shared.append((variant, [pick for pick, name in names.items() if name in floats]))
+    for pick in picks:
+        if not any(pick in own for _, own in shared):
+            raise UsageError(
+                f"{pick!r} is a floating tag of no variant", "name the variant with --variant"
+            )
+    return shared
 
 
 def plan_promotion(
@@ -259,7 +256,7 @@ def promote_release(
         report,
         warn,
         settings.jobs,
-        [(each.images, each.policy) for each in plan.others if each.images],
+        plan.others,
     )
     results = mover.move_all(dict.fromkeys(each.tag for each in references))
     pushed = {result.reference for result in results if result.status == "pushed"}
@@ -326,7 +323,8 @@ def _find_manifest(
         raise NoReleaseError(
             f"{repository}:{exact[0] if exact else version} is not published, so nothing can be"
             " pointed at it",
-            f"check out {release.git_tag or 'its git tag'} and run releasetag publish first",
+            f"check out {release.git_tag or 'its git tag'} and run releasetag publish first"
+            f"{', or pick variants with --variant' if settings.variant else ''}",
         )
 
     found = map_parallel(find, settings.images, settings.jobs)

@@ -51,6 +51,11 @@ def split_port(text: str) -> tuple[str, str]:
     return host, port
 
 
+def platform_tag(tag: str, platform: str) -> str:
+    """Return the tag of one platform's image: ``1.2.3-linux-arm64`` beside ``1.2.3``."""
+    return f"{tag}-{platform.replace('/', '-')}"
+
+
 def is_tag(text: str) -> bool:
     """Whether the text is a tag in Docker's grammar: ``[A-Za-z0-9_][A-Za-z0-9._-]{0,127}``."""
     return _TAG.fullmatch(text) is not None

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from releasetag.config import Settings
 from releasetag.errors import ConflictError, ReleasetagError
 from releasetag.fanout import higher_releases
 from releasetag.parallel import map_parallel
@@ -50,8 +51,8 @@ class Mover:
         history: the releases that count.
         report: called with the outcome for every reference.
         warn: called with a sentence for a person.
-        others: the repositories and the policy of each variant that is published with this one. A
-            release is in place when their exact tags are, too.
+        others: the settings of the component's other variants. A release is in place when their
+            exact tags are, too.
     """
 
     registries: Registries
@@ -63,7 +64,7 @@ class Mover:
     report: Callable[[TagResult], None]
     warn: Callable[[str], None]
     jobs: int
-    others: "Sequence[tuple[Sequence[Repository], TagPolicy]]" = ()
+    others: Sequence[Settings] = ()
 
     def move_all(self, names: Collection[str]) -> list[TagResult]:
         """Move floating tags, one after the other, each in all repositories concurrently.

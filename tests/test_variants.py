@@ -121,9 +121,12 @@ def test_one_variant_is_published_and_promoted_alone(
     assert {tag for tag in now if now[tag] != before[tag]} == {"1.2-alpine"}
     up = run("promote", "1.2.4", "-i", images[0], "--variant", "alpine", cwd=app.path)
     assert up.returncode == 0, up
-    missing = run("promote", "1.2.4", "-i", images[0], cwd=app.path)
-    assert missing.returncode == 3
-    assert f"{images[0]}:1.2.4 is not published" in missing.stderr
+    # A release of which a variant is missing is not finished.
+    for args in ((), ("--tag", "alpine")):
+        missing = run("promote", "1.2.4", "-i", images[0], *args, cwd=app.path)
+        assert missing.returncode == 3
+        assert f"{images[0]}:1.2.4 is not published" in missing.stderr
+        assert "pick variants with --variant" in missing.stderr
 
 
 def test_a_plan_lists_every_variant(app: GitRepository, run: Run, images: list[str]) -> None:

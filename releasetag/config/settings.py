@@ -72,6 +72,11 @@ class Settings(BuildSettings):
     by_variant: "tuple[Settings, ...]" = ()
     by_platform: "Mapping[str, Settings]" = field(default_factory=dict, repr=False)
 
+    def other_variants(self, variant: "Settings") -> "tuple[Settings, ...]":
+        """Return the settings of the variants beside one, picked or not, that have an image."""
+        others = (each for each in self.by_variant if each.variant != variant.variant)
+        return tuple(each for each in others if each.images)
+
     @property
     def all_images(self) -> tuple[Repository, ...]:
         """The repositories of all variants; the component's own if it has none."""

@@ -14,6 +14,7 @@ from releasetag.image.source import (
     builds,
     open_tools,
     reuses_commit,
+    tag_in_engine,
 )
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "image_source",
     "open_tools",
     "reuses_commit",
+    "tag_in_engine",
 ]
 
 

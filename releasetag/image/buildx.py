@@ -244,12 +244,12 @@ class BuildxPart(BuildxImage):
             if image.platform == part:
                 if image.origin is None:
                     self.require_ready(preflight)
-                    reference = self.plan.repositories[0].tagged(self.plan.platform_tag(part))
+                    reference = parts.reference_of(self.plan, self.plan.repositories[0], part)
                     self.report_build(self.inputs.context.root, preflight.builder, [part])
                     image, status = replace(image, origin=self._build_part(reference)), "pushed"
                 for repository in self.plan.repositories:
                     manifest = self._put_part(image, repository)
-                    reference = repository.tagged(self.plan.platform_tag(part))
+                    reference = parts.reference_of(self.plan, repository, part)
                     results.append(TagResult(reference, manifest.digest, status))
             images.append(image)
         made = MadeImage(platforms=tuple(images))
@@ -268,7 +268,7 @@ class BuildxPart(BuildxImage):
         manifest = parts.put(self.tools.registries, self.plan, image, repository)
         if manifest is None:
             assert image.origin is not None  # noqa: S101 (put has looked)
-            reference = repository.tagged(self.plan.platform_tag(image.platform))
+            reference = parts.reference_of(self.plan, repository, image.platform)
             raise parts.gone_error(reference, image.origin.digest)
         return manifest
 

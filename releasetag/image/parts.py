@@ -15,11 +15,16 @@ from releasetag.errors import ConflictError
 from releasetag.image.source import ImagePlan, MadeImage, PlatformImage
 from releasetag.parallel import map_parallel
 from releasetag.published import inspect_image
-from releasetag.reference import Reference, Repository
+from releasetag.reference import Reference, Repository, platform_tag
 from releasetag.registry import Manifest, Registries
 from releasetag.tagging import TagResult
 
 _INDEX = "application/vnd.oci.image.index.v1+json"
+
+
+def reference_of(plan: ImagePlan, repository: Repository, platform: str) -> Reference:
+    """Return the tag of a platform's image in a repository."""
+    return repository.tagged(platform_tag(plan.exact[0].name, platform))
 
 
 def find_all(registries: Registries, plan: ImagePlan) -> list[PlatformImage]:
@@ -44,7 +49,7 @@ def _find(registries: Registries, plan: ImagePlan, platform: str) -> Reference |
     if not settings.push or settings.overwrite:
         return None
     for repository in plan.repositories:
-        reference = repository.tagged(plan.platform_tag(platform))
+        reference = reference_of(plan, repository, platform)
         image = inspect_image(registries, reference, denied_is_absent=True)
         if image is None:
             continue
@@ -62,7 +67,7 @@ def put(
 ) -> Manifest | None:
     """Put a published platform's image under its tag in a repository; None if it is gone."""
     assert image.origin is not None  # noqa: S101 (the caller has looked)
-    reference = repository.tagged(plan.platform_tag(image.platform))
+    reference = reference_of(plan, repository, image.platform)
     registries.copy(image.origin, repository)
     digest = image.origin.digest
     manifest = registries.settled_manifest(repository.at(digest))
@@ -98,7 +103,7 @@ def wait_for_others(
             return image
         origin = _find(registries, plan, image.platform)
         if origin is None:
-            registries.settled_manifest(first.tagged(plan.platform_tag(image.platform)))
+            registries.settled_manifest(reference_of(plan, first, image.platform))
             origin = _find(registries, plan, image.platform)
         return replace(image, origin=origin)
 

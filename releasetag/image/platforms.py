@@ -67,7 +67,7 @@ class PlatformImages(BuiltImage):
                 for repository in self.plan.repositories:
                     manifest = self._push_platform(preflight, made, repository, image)
                     origin = origin or repository.at(manifest.digest)
-                    reference = repository.tagged(self.plan.platform_tag(image.platform))
+                    reference = parts.reference_of(self.plan, repository, image.platform)
                     status: Status = "pushed" if image.image_id else "unchanged"
                     results.append(TagResult(reference, manifest.digest, status))
             images.append(replace(image, origin=origin))
@@ -88,7 +88,7 @@ class PlatformImages(BuiltImage):
         self, preflight: Preflight, made: MadeImage, repository: Repository, image: PlatformImage
     ) -> Manifest:
         registries = self.tools.registries
-        reference = repository.tagged(self.plan.platform_tag(image.platform))
+        reference = parts.reference_of(self.plan, repository, image.platform)
         if image.origin is not None:
             digest = image.origin.digest
             manifest = parts.put(registries, self.plan, image, repository)

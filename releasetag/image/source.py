@@ -46,9 +46,6 @@ class ImagePlan(Protocol):
     def exact(self) -> Sequence[NamedTag]:
         """The tags that it is pushed under before any other."""
 
-    def platform_tag(self, platform: str) -> str:
-        """Return the tag of a platform's image."""
-
     @property
     def repositories(self) -> tuple[Repository, ...]:
         """Those to publish to."""
@@ -280,6 +277,21 @@ class ImageSource(ABC):
         credentials = self.tools.credentials.find(reference.repository.registry)
         engine = preflight.require_engine()
         return images.push(engine, reference, credentials, self.report.pushing)
+
+
+def tag_in_engine(
+    source: ImageSource,
+    preflight: Preflight,
+    image_id: str,
+    references: Sequence[Reference],
+    warn: Callable[[str], None],
+) -> None:
+    """Tag in the engine what the registries have; a failure is a warning: they are what counts."""
+    try:
+        for reference in references:
+            source.tag(preflight, image_id, reference)
+    except EngineError as error:
+        warn(f"the engine does not have the floating tags: {error.message}")
 
 
 def builds(plan: ImagePlan) -> bool:

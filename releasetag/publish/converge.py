@@ -288,7 +288,10 @@ def _manifest_in_place(mover: Mover, release: Release) -> Manifest | None:
     """
     own, *others = [
         _exact_manifest(mover, release, repositories, policy)
-        for repositories, policy in ((mover.repositories, mover.policy), *mover.others)
+        for repositories, policy in (
+            (mover.repositories, mover.policy),
+            *((each.images, each.policy) for each in mover.others),
+        )
     ]
     # A release may lack one of this one's variants: its floating tags show that it is done.
     is_whole = all(each is not None for each in others)

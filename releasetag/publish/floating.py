@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from releasetag.errors import EngineError
+from releasetag.image import tag_in_engine
 from releasetag.plan import Plan, plan_for
 from releasetag.publish.exact import ExactTags
 from releasetag.publish.run import Run
-from releasetag.reference import Reference
 from releasetag.tagging import TagResult
 
 
@@ -41,14 +40,6 @@ def move(run: Run, plan: Plan, image: ExactTags) -> list[TagResult]:
     run.report.step(f"Moving the floating tags{run.of_variant}")
     results = run.mover(plan, image.manifest).move_all([tag.name for tag in plan.floating])
     moved = [result for result in results if result.status != "kept"]
-    _tag_in_engine(run, image.in_engine, [result.reference for result in moved])
+    references = [result.reference for result in moved]
+    tag_in_engine(run.source, run.preflight, image.in_engine, references, run.report.warn)
     return moved
-
-
-def _tag_in_engine(run: Run, image_id: str, references: list[Reference]) -> None:
-    """Tag in the engine what the registries have; they are what counts."""
-    try:
-        for reference in references:
-            run.source.tag(run.preflight, image_id, reference)
-    except EngineError as error:
-        run.report.warn(f"the engine does not have the floating tags: {error.message}")

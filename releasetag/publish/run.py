@@ -60,8 +60,7 @@ class Run:
     """The publish of one image and its collaborators.
 
     Attributes:
-        siblings: the settings of the component's other variants, whether or not they are published
-            now.
+        siblings: the settings of the component's other variants.
         preflight: what the source's check returned.
         gates: the words of each gate, from `gates.parse_gate`.
         reread_git_tags: reads the git tags again, the same way as for the plan.
@@ -142,7 +141,7 @@ class Run:
             self.report.published,
             self.report.warn,
             plan.settings.jobs,
-            [(each.images, each.policy) for each in self.siblings if each.images],
+            self.siblings,
         )
 
     def each(self, do: Callable[[T], R], items: Sequence[T]) -> list[tuple[T, R]]:

@@ -56,9 +56,7 @@ def publish_release(tree: WorkTree, plan: Plan, tools: Tools, report: Report) ->
             run_gate=gates.run_gate,
             environ=tools.environ,
             clock=tools.clock,
-            siblings=[
-                each for each in plan.settings.by_variant if each.variant != image.settings.variant
-            ],
+            siblings=plan.settings.other_variants(image.settings),
         )
         for image, source in zip(plan.images, sources, strict=True)
     ]

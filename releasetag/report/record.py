@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from releasetag.errors import ReleasetagError
+from releasetag.reference import platform_tag
 
 # Types alone: a plan imports no registry's client.
 if TYPE_CHECKING:
@@ -75,7 +76,9 @@ class PublishResult:
     def _of(self, plan: "Plan | SnapshotPlan") -> "PublishResult":
         own, part = set(plan.references), plan.settings.part
         if part:
-            own |= {each.tagged(plan.platform_tag(part)) for each in plan.repositories}
+            own |= {
+                each.tagged(platform_tag(plan.exact[0].name, part)) for each in plan.repositories
+            }
         items = tuple(item for item in self.items if item.reference in own)
         build = self.builds.get(plan.settings.variant)
         return replace(self, plan=plan, build=build, items=items)

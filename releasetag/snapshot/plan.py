@@ -91,10 +91,6 @@ class SnapshotPlan:
         names = [tag.name for tag in self.tags if tag.action == "push"]
         return tuple(r.tagged(name) for r in self.repositories for name in names)
 
-    def platform_tag(self, platform: str) -> str:
-        """Return the tag of a platform's image."""
-        return f"{self.exact[0].name}-{platform.replace('/', '-')}"
-
     def with_commit_tag(self, name: str) -> "SnapshotPlan":
         """Return the plan of an image with another tag for the commit."""
         suffixes = iter(self.settings.suffixes)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
-from releasetag.errors import ConflictError, EngineError, HistoryError, PushError, UsageError
+from releasetag.errors import ConflictError, HistoryError, PushError, UsageError
 from releasetag.git import WorkTree
 from releasetag.image import (
     EngineReport,
@@ -23,6 +23,7 @@ from releasetag.image import (
     Tools,
     builds,
     image_source,
+    tag_in_engine,
 )
 from releasetag.parallel import map_parallel
 from releasetag.publish.run import Provenance
@@ -193,7 +194,7 @@ def publish(*runs: SnapshotRun) -> Provenance:
     for run, image in zip(runs, pushed, strict=True):
         if moved := _move(run, image.manifest):
             _converge(run, image)
-            _tag_in_engine(run, image.in_engine, moved)
+            tag_in_engine(run.source, run.preflight, image.in_engine, moved, run.report.warn)
     return pushed[0].provenance
 
 
@@ -344,15 +345,6 @@ def _named_commit(run: SnapshotRun, reference: Reference, digest: str | None) ->
         run.report.warn(f"{reference} names an image that {why}, and is replaced")
         return ""
     return image.revision
-
-
-def _tag_in_engine(run: SnapshotRun, image_id: str, references: Sequence[Reference]) -> None:
-    """Tag in the engine what the registries have; they are what counts."""
-    try:
-        for reference in references:
-            run.source.tag(run.preflight, image_id, reference)
-    except EngineError as error:
-        run.report.warn(f"the engine does not have the tag: {error.message}")
 
 
 def _converge(run: SnapshotRun, pushed: _Pushed) -> None:

@@ -389,11 +389,7 @@ def make_runs(
             plan=each,
             source=of_image,
             preflight=of_image.preflight,
-            siblings=[
-                other
-                for other in plan.settings.by_variant
-                if other.variant != each.settings.variant
-            ],
+            siblings=plan.settings.other_variants(each.settings),
         )
         for each, of_image in sources
     ]
