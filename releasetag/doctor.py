@@ -15,7 +15,7 @@ from releasetag.history import GitTags, read_git_tags
 from releasetag.image import Tools
 from releasetag.image.builders import run_buildx
 from releasetag.parallel import map_parallel
-from releasetag.plan import choose_release, plan_for
+from releasetag.plan import choose_release, plan_for, refuse_shared_images
 from releasetag.reference import Repository
 from releasetag.version import highest
 
@@ -40,6 +40,8 @@ def examine(
     """
     yield from _git(tree, configuration, tools.environ)
     publishable = [each for each in configuration.all() if each.all_images]
+    # What is built: each variant, or the component.
+    built = [image for each in publishable for image in each.by_variant or (each,)]
     if not publishable:
         yield Finding(
             "images",
@@ -47,8 +49,8 @@ def examine(
             "no image is given",
             "name one with --image, in RELEASETAG_IMAGES or as images in releasetag.toml",
         )
-    yield from _engine(publishable, tools, binfmt)
-    yield from _buildx(publishable, tools.environ)
+    yield from _engine(built, tools, binfmt)
+    yield from _buildx(built, tools.environ)
     repositories = dict.fromkeys(
         repository for settings in publishable for repository in settings.all_images
     )
@@ -76,9 +78,7 @@ def _git(
         yield Finding("work tree", "note", count, "publish wants a clean one: commit or stash")
     yield _history(git_tags)
     for settings in configuration.all():
-        releases = settings.policy.counted(
-            git_tags.releases(settings.tag_prefix, settings.versions)
-        )
+        releases = settings.releases(git_tags)
         top = highest(releases)
         if top is not None:
             known = f"{len(releases)} release{'s' * (len(releases) != 1)}"
@@ -109,6 +109,7 @@ def _plan(
 ) -> Iterator[Finding]:
     try:
         release, settings = choose_release(tree, configuration, git_tags, environ)
+        refuse_shared_images(configuration, settings)
         plan = plan_for(release, settings, git_tags)
     except NoReleaseError as error:
         yield _problem("release", error, "note")
@@ -119,12 +120,12 @@ def _plan(
         yield Finding("release", "ok", f"{release.git_tag} would be published as {names}")
 
 
-def _engine(components: list[Settings], tools: Tools, binfmt: Path) -> Iterator[Finding]:
+def _engine(built: list[Settings], tools: Tools, binfmt: Path) -> Iterator[Finding]:
     try:
         engine = tools.connect()
     except EngineError as error:
         # A builder elsewhere, and a release that is published, need none.
-        away = components and all(each.builder.startswith("buildx:") for each in components)
+        away = built and all(each.builder.startswith("buildx:") for each in built)
         yield _problem("engine", error, "note" if away else "problem")
         return
     name = {"docker": "Docker", "podman": "Podman"}[engine.kind]
@@ -135,7 +136,7 @@ def _engine(components: list[Settings], tools: Tools, binfmt: Path) -> Iterator[
         f"{name} {engine.version} at {engine.address}, {engine.os}/{engine.arch}, {builds}",
     )
     native = engine.arch
-    wanted = {p for each in components for s in (each, *each.by_variant) for p in s.platforms}
+    wanted = {platform for each in built for platform in each.platforms}
     for platform in sorted(wanted):
         architecture = platform.split("/")[1]
         if architecture == native:
@@ -154,8 +155,8 @@ def _engine(components: list[Settings], tools: Tools, binfmt: Path) -> Iterator[
             )
 
 
-def _buildx(components: list[Settings], environ: Mapping[str, str]) -> Iterator[Finding]:
-    asked = [each for each in components if each.needs_buildx or each.builder.startswith("buildx")]
+def _buildx(built: list[Settings], environ: Mapping[str, str]) -> Iterator[Finding]:
+    asked = [each for each in built if each.needs_buildx or each.builder.startswith("buildx")]
     version = run_buildx(environ, "version")
     if version is None:
         if asked:
@@ -164,7 +165,7 @@ def _buildx(components: list[Settings], environ: Mapping[str, str]) -> Iterator[
             yield Finding("buildx", "problem", text, "install docker-buildx-plugin")
         return
     number = re.search(r"\bv?[0-9]+\.[0-9]+\S*", version)
-    for name in dict.fromkeys(each.builder.partition(":")[2] for each in asked or components):
+    for name in dict.fromkeys(each.builder.partition(":")[2] for each in asked or built):
         found = run_buildx(environ, "inspect", *([name] if name else []))
         fields = dict(re.findall(r"^(\w+):\s*(\S+)", found or "", re.MULTILINE))
         platforms = re.search(r"^\s*Platforms:[ \t]*(\S.*)$", found or "", re.MULTILINE)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from releasetag.config import Configuration, Settings
 from releasetag.errors import UsageError
 from releasetag.fanout import higher_releases
-from releasetag.findings import Finding
+from releasetag.findings import Finding, FindingStatus
 from releasetag.git import WorkTree
 from releasetag.history import GitTags
 from releasetag.published import PublishedImage, inspect_image
@@ -49,9 +49,7 @@ def explain_tag(
     """
     found = []
     for settings, reference in _references(configuration, text):
-        releases = settings.policy.counted(
-            git_tags.releases(settings.tag_prefix, settings.versions)
-        )
+        releases = git_tags.releases(settings.tag_prefix, settings.versions)
         image = inspect_image(registries, reference)
         manifest = registries.manifest(reference) if image and not image.problem else None
         findings = tuple(_explain(tree, registries, settings, releases, reference, image, manifest))
@@ -131,14 +129,19 @@ def _rule(
     revision: str,
 ) -> Iterator[Finding]:
     policy, tag = settings.policy, reference.tag
-    if tag in policy.exact_tags(version, revision):
+    is_exact = tag in policy.exact_tags(version, revision)
+    if not policy.counts(version):
+        status: FindingStatus = "note" if is_exact else "problem"
+        yield Finding("rule", status, f"{version} is ignored (yanked) by the settings")
+        return
+    if is_exact:
         yield Finding("rule", "ok", "an exact tag of this version, which never moves")
         return
     template = policy.floating_tags(version, revision).get(tag)
     if template is None:
         yield Finding("rule", "note", "no tag template of the settings gives this version the tag")
         return
-    higher = higher_releases(tag, version, releases, policy)
+    higher = higher_releases(tag, version, policy.counted(releases), policy)
     for each in higher:
         names = policy.exact_tags(each.version, each.revision, each.git_tag)
         if any(registries.digest(reference.repository.tagged(name)) for name in names):

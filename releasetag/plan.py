@@ -198,7 +198,7 @@ def plan_for(release: Release, settings: Settings, git_tags: GitTags) -> Plan:
         UsageError: a template gives an impossible tag, two variants would have one tag, or there is
             no variant of a name that is picked.
     """
-    history = settings.policy.counted(git_tags.releases(settings.tag_prefix, settings.versions))
+    history = settings.releases(git_tags)
     plans = [
         Plan(
             release,

@@ -10,6 +10,9 @@ from releasetag.registry import Registries
 from releasetag.verify import VerifiedRepository, verify_repositories
 from releasetag.version import Release, Version
 
+# What the exact tags of a variant are, if none of them is there.
+_GONE = {"unpublished", "missing"}
+
 
 @dataclass(frozen=True)
 class ListedRelease:
@@ -77,7 +80,8 @@ def _planned(
         if not settings.policy.counts(release.version):
             yield ListedRelease(release, _line(release.version), "ignored", ())
             continue
-        names = (*_exact(settings, release), *floats.get(release, ()))
+        exact = [name for each in settings.each_variant() for name in _exact(each, release)]
+        names = (*exact, *floats.get(release, ()))
         yield ListedRelease(release, _line(release.version), "planned", names)
 
 
@@ -85,26 +89,31 @@ def _listed(settings: Settings, verified: VerifiedRepository, release: Release) 
     line, version = _line(release.version), str(release.version)
     if not settings.policy.counts(release.version):
         return ListedRelease(release, line, "ignored", ())
-    exact = _exact(settings, release)
-    # Of exact tags, only those with which something is wrong are listed.
-    problems = {tag.name: tag.status for tag in verified.tags if tag.name in exact}
-    status = next(iter(problems.values()), "ok")
-    floats = [tag for tag in verified.tags if tag.name not in exact]
-    there = [name for name in exact if problems.get(name) not in {"unpublished", "missing"}]
+    variants = [each for each in settings.each_variant() if verified.repository in each.images]
+    # Of exact tags, only those with which something is wrong are listed; of a variant that is not
+    # there, the first one.
+    problems = {tag.name: tag.status for tag in verified.tags}
+    exact = [_exact(variant, release) for variant in variants]
+    there = [name for names in exact if problems.get(names[0]) not in _GONE for name in names]
+    found = [problems[name] for names in exact for name in names if name in problems]
+    is_there = bool(there) or "missing" in found
+    status = next((each for each in found if each != "unpublished"), "ok")
+    own = {name for names in exact for name in names}
+    floats = [tag for tag in verified.tags if tag.name not in own]
     named = [tag.name for tag in floats if tag.actual == version]
     wrong = tuple(
         (tag.name, tag.status) for tag in floats if tag.expected == version and tag.status != "ok"
     )
-    names = () if status == "unpublished" else (*there, *named)
-    return ListedRelease(release, line, status, names, wrong if status != "unpublished" else ())
+    if not is_there:
+        return ListedRelease(release, line, "unpublished", ())
+    return ListedRelease(release, line, status, (*there, *named), wrong)
 
 
-def _exact(settings: Settings, release: Release) -> list[str]:
-    return [
-        name
-        for variant in settings.each_variant()
-        for name in variant.policy.exact_tags(release.version, release.revision, release.git_tag)
-    ]
+def _exact(variant: Settings, release: Release) -> list[str]:
+    """Return the exact tags of a release; its git tag if there can be none."""
+    policy = variant.policy
+    found = policy.exact_tags(release.version, release.revision, release.git_tag)
+    return found or [release.git_tag]
 
 
 def _line(version: Version) -> str:

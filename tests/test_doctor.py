@@ -1,5 +1,6 @@
 """`releasetag doctor`: what a publish needs, on a real engine and real registries."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,40 @@ def test_what_would_fail_is_a_problem_with_what_to_do(
     assert quiet.returncode == 1
     assert len(quiet.stdout.splitlines()) == 1
     assert quiet.stdout.startswith(f"  problem  {image}  cannot push to {image}")
+
+
+def test_what_one_variant_needs_is_looked_for(
+    app: GitRepository, run: Run, registry: RegistryServer
+) -> None:
+    image = f"{registry.address}/acme/app"
+    toml = '[[variants]]\nname = "a"\n[[variants]]\nname = "b"\nbuild.sbom = "true"\n'
+    app.write({"releasetag.toml": f'images = ["{image}"]\n{toml}'})
+    done = run("doctor", "--json", cwd=app.path, env={"PATH": path_without(app, "docker")})
+    assert done.returncode == 1
+    ((status, text),) = checks(done)["buildx"]
+    assert (status, text) == ("problem", "docker buildx is not installed, and --sbom needs it")
+
+
+def path_without(app: GitRepository, program: str) -> str:
+    """A PATH with git and without another program."""
+    programs = app.path.parent / "programs"
+    programs.mkdir()
+    found = shutil.which("git")
+    assert found
+    (programs / "git").symlink_to(found)
+    assert not (programs / program).exists()
+    return str(programs)
+
+
+def test_components_that_share_a_tag_are_a_problem(
+    app: GitRepository, run: Run, registry: RegistryServer
+) -> None:
+    image = f"{registry.address}/acme/app"
+    toml = f'images = ["{image}"]\n[[components]]\ntag-prefix = "api/v"\n'
+    app.write({"releasetag.toml": toml})
+    found = checks(run("doctor", "--json", cwd=app.path))
+    ((status, text),) = found["release"]
+    assert (status, "would both publish" in text) == ("problem", True)
 
 
 def test_no_image_is_a_problem(app: GitRepository, run: Run) -> None:

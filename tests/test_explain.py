@@ -107,6 +107,23 @@ def test_what_does_not_fit_is_a_problem(
         assert texts(done)[subject].startswith(text), tag
 
 
+@pytest.mark.parametrize(("tag", "status"), [("1.2.3", "note"), ("1.2", "problem")])
+def test_a_yanked_version_is_known_to_git(
+    app: GitRepository,
+    run: Run,
+    registry: RegistryServer,
+    repository: str,
+    tag: str,
+    status: str,
+) -> None:
+    put(registry, app, "1.2.3", "1.2.3", "1.2")
+    done = run("explain", tag, "-i", repository, "--ignore", "1.2.3", "--json", cwd=app.path)
+    assert done.returncode == (1 if status == "problem" else 0), done
+    assert ("rule", status) in checks(done)
+    assert texts(done)["rule"] == "1.2.3 is ignored (yanked) by the settings"
+    assert ("git tag", "ok") in checks(done)
+
+
 def test_attestations_and_signatures_are_listed(
     app: GitRepository, run: Run, registry: RegistryServer, repository: str
 ) -> None:

@@ -1,5 +1,6 @@
 """`releasetag history`: the releases by lines, on a real registry."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,39 @@ def test_with_images_it_is_what_is_and_what_is_missing(
     assert release["revision"] == app.git("rev-parse", "v2.0.0")
     quiet = run(*args[:3], "-q", cwd=app.path)
     assert quiet.stdout == "v1.9.1\nv1.9.0\n"
+
+
+VARIANTS = """
+[[variants]]
+name = "debian"
+default = true
+images = ["{one}"]
+[[variants]]
+name = "alpine"
+images = {alpine}
+"""
+
+
+def test_a_release_from_before_a_variant_is_published(
+    app: GitRepository, run: Run, registry: RegistryServer, second_registry: RegistryServer
+) -> None:
+    one, two = (f"{each.address}/acme/app" for each in (registry, second_registry))
+    put_release(registry, "2.0.0", "2.0", "latest", "2.0.0-debian", "2.0-debian", "debian")
+    app.write({"releasetag.toml": VARIANTS.format(one=one, alpine=json.dumps([one, two]))})
+    done = run("history", "--json", cwd=app.path)
+    first, second = done.json["components"]
+    listed = [
+        {each["version"]: (each["status"], each["tags"]) for each in tree["releases"]}
+        for tree in (first, second)
+    ]
+    tags = ["2.0.0", "2.0.0-debian", "2.0", "latest", "2.0-debian", "debian"]
+    assert listed[0]["2.0.0"] == ("ok", tags)
+    assert listed[1]["2.0.0"] == ("unpublished", [])
+    # Each repository has the tags of its own variants.
+    put_release(second_registry, "2.0.0-alpine", "2.0-alpine", "alpine")
+    done = run("history", "--json", cwd=app.path)
+    (found,) = [e for e in done.json["components"][1]["releases"] if e["version"] == "2.0.0"]
+    assert [tag for tag in found["tags"] if "debian" in tag or tag == "latest"] == []
 
 
 def test_it_can_be_a_picture(app: GitRepository, run: Run, tmp_path: Path) -> None:

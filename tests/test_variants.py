@@ -122,8 +122,8 @@ def test_one_variant_is_published_and_promoted_alone(
     up = run("promote", "1.2.4", "-i", images[0], "--variant", "alpine", cwd=app.path)
     assert up.returncode == 0, up
     # A release of which a variant is missing is not finished.
-    for args in ((), ("--tag", "alpine")):
-        missing = run("promote", "1.2.4", "-i", images[0], *args, cwd=app.path)
+    for picks in ((), ("--tag", "alpine")):
+        missing = run("promote", "1.2.4", "-i", images[0], *picks, cwd=app.path)
         assert missing.returncode == 3
         assert f"{images[0]}:1.2.4 is not published" in missing.stderr
         assert "pick variants with --variant" in missing.stderr

@@ -40,6 +40,6 @@ def history_of(
         HistoryError: they cannot be known.
     """
     git_tags = read_git_tags(tree, settings.history, settings.remote)
-    history = settings.policy.counted(git_tags.releases(settings.tag_prefix, settings.versions))
+    history = settings.releases(git_tags)
     require_known(git_tags, history, "the releases", warn)
     return history

@@ -7,7 +7,7 @@ from releasetag.reference import Reference, Repository
 from releasetag.registry.blobs import Endpoint, copy_blob
 from releasetag.registry.challenge import write_scope
 from releasetag.registry.client import RegistryClient
-from releasetag.registry.errors import BrokenImageError, NotFoundError
+from releasetag.registry.errors import BrokenImageError, NotFoundError, RefusedError
 from releasetag.registry.image import Manifest
 from releasetag.registry.manifests import (
     MAX_INDEX_DEPTH,
@@ -86,8 +86,9 @@ def _copy_manifest(
         return
     # Before the image, so that one that is there has them: a registry takes them without it.
     for referrer in fetch_referrers(src.client, src.repository, digest):
-        # One that is broken at the source is of no use there either.
-        with suppress(BrokenImageError):
+        # One that is broken at the source is of no use there either; and a registry may take no
+        # artifacts, only images.
+        with suppress(BrokenImageError, RefusedError):
             if depth < MAX_INDEX_DEPTH:
                 _copy_manifest(src, dst, referrer.digest, repair=repair, depth=depth + 1)
     put_manifest(dst.client, there, manifest)

@@ -21,6 +21,23 @@ class UnreadableLinkError(Exception):
     """A next page is announced, and not where it is."""
 
 
+def next_path(response: httpx.Response) -> str:
+    """Return path and query of the next page, whatever host it names; empty if there is none.
+
+    Raises:
+        UnreadableLinkError: there is one, and not where it is.
+    """
+    link = next_link(response.headers)
+    if not link:
+        return ""
+    try:
+        url = response.url.join(link)
+    except httpx.InvalidURL as error:
+        raise UnreadableLinkError from error
+    # Two slashes would lead to another host.
+    return "/" + url.raw_path.decode("ascii").lstrip("/")
+
+
 def next_link(headers: httpx.Headers) -> str:
     """Return the address of the next page, percent-encoded; empty if there is none.
 

@@ -10,14 +10,24 @@ from typing import Any
 from releasetag.reference import Reference, Repository
 from releasetag.registry.challenge import read_scope
 from releasetag.registry.client import RegistryClient, Request
-from releasetag.registry.errors import BrokenImageError, DeniedError, NotFoundError, RefusedError
+from releasetag.registry.errors import (
+    BrokenImageError,
+    DeniedError,
+    NotFoundError,
+    RefusedError,
+    incomplete_error,
+)
 from releasetag.registry.image import INDEX_TYPES, Descriptor, Manifest, parse_object
+from releasetag.registry.links import UnreadableLinkError, next_path
 from releasetag.registry.manifests import (
     MANIFEST_LIMIT,
     fetch_digest,
     fetch_manifest,
     put_manifest,
 )
+
+PAGES = 100
+"""Responses that are read before the list is taken for endless."""
 
 
 def fetch_referrers(
@@ -28,14 +38,11 @@ def fetch_referrers(
     Raises:
         AuthError, PushError: see RegistryClient.send; not for an API that there is not.
     """
-    found = _ask(client, repository, digest)
-    if found is None:
-        tag = _tag(repository, digest)
-        found = fetch_manifest(client, tag) if fetch_digest(client, tag) else None
-    try:
-        return found.children if found is not None and found.is_index else ()
-    except BrokenImageError:
-        return ()
+    found = _listed_by_api(client, repository, digest)
+    if found is not None:
+        return found
+    tag = _tag(repository, digest)
+    return _children(fetch_manifest(client, tag) if fetch_digest(client, tag) else None)
 
 
 def refer(client: RegistryClient, repository: Repository, manifest: Manifest) -> None:
@@ -47,13 +54,11 @@ def refer(client: RegistryClient, repository: Repository, manifest: Manifest) ->
     subject = manifest.subject
     if subject is None:
         return
-    asked = _ask(client, repository, subject.digest)
-    if asked is not None:
+    if _listed_by_api(client, repository, subject.digest) is not None:
         return
     tag = _tag(repository, subject.digest)
     there = fetch_manifest(client, tag) if fetch_digest(client, tag) else None
-    listed = there.children if there is not None and there.is_index else ()
-    if any(each.digest == manifest.digest for each in listed):
+    if any(each.digest == manifest.digest for each in _children(there)):
         return
     parsed: dict[str, Any] = (parse_object(there.content) or {}) if there is not None else {}
     index = {
@@ -64,23 +69,43 @@ def refer(client: RegistryClient, repository: Repository, manifest: Manifest) ->
     put_manifest(client, tag, Manifest(INDEX_TYPES[0], json.dumps(index).encode()))
 
 
-def _ask(client: RegistryClient, repository: Repository, digest: str) -> Manifest | None:
-    """Return the index that the API answers with; None if the registry does not have the API."""
-    request = Request(
-        "GET",
-        f"/v2/{repository.path}/referrers/{digest}",
-        f"list what refers to {repository.at(digest)}",
-        (read_scope(repository.path),),
-        limit=MANIFEST_LIMIT,
-        headers={"Accept": INDEX_TYPES[0]},
-    )
+def _listed_by_api(
+    client: RegistryClient, repository: Repository, digest: str
+) -> tuple[Descriptor, ...] | None:
+    """Return what the API lists, page by page; None if the registry does not have the API."""
+    operation = f"list what refers to {repository.at(digest)}"
+    path = f"/v2/{repository.path}/referrers/{digest}"
+    found: list[Descriptor] = []
+    seen: set[str] = set()
+    while path and path not in seen and len(seen) < PAGES:
+        request = Request(
+            "GET",
+            path,
+            operation,
+            (read_scope(repository.path),),
+            limit=MANIFEST_LIMIT,
+            headers={"Accept": INDEX_TYPES[0]},
+        )
+        seen.add(path)
+        try:
+            response = client.send(request)
+            path = next_path(response)
+        except (NotFoundError, DeniedError, RefusedError):
+            return None
+        except UnreadableLinkError:
+            raise incomplete_error(operation, client.name) from None
+        if not isinstance((parse_object(response.content) or {}).get("manifests"), list):
+            return None
+        found += _children(Manifest(INDEX_TYPES[0], response.content))
+    return tuple(found)
+
+
+def _children(index: Manifest | None) -> tuple[Descriptor, ...]:
+    """Return what an index lists; nothing if it is malformed, or none."""
     try:
-        content = client.send(request).content
-    except (NotFoundError, DeniedError, RefusedError):
-        return None
-    parsed = parse_object(content)
-    is_index = parsed is not None and isinstance(parsed.get("manifests"), list)
-    return Manifest(INDEX_TYPES[0], content) if is_index else None
+        return index.children if index is not None and index.is_index else ()
+    except BrokenImageError:
+        return ()
 
 
 def _tag(repository: Repository, digest: str) -> Reference:

@@ -13,7 +13,7 @@ from releasetag.registry.challenge import read_scope
 from releasetag.registry.client import RegistryClient, Request
 from releasetag.registry.errors import NotFoundError, RefusedError, TooLargeError
 from releasetag.registry.image import parse_object
-from releasetag.registry.links import UnreadableLinkError, next_link
+from releasetag.registry.links import UnreadableLinkError, next_path
 
 PAGE = 1000
 """Tags that one response is asked for; registries may return fewer."""
@@ -62,7 +62,7 @@ def list_tags(client: RegistryClient, repository: Repository) -> TagList | None:
                 )
             )
             seen.add(path)
-            path = _next_path(response)
+            path = next_path(response)
         except NotFoundError as error:
             is_unknown = error.repository_unknown and not tags
             return TagList(frozenset(), is_known=False) if is_unknown else None
@@ -84,16 +84,3 @@ def _names(response: httpx.Response) -> list[str] | None:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return None
     return [name for name in names if is_tag(name)]
-
-
-def _next_path(response: httpx.Response) -> str:
-    """Return path and query of the next page, whatever host it names; empty if there is none."""
-    link = next_link(response.headers)
-    if not link:
-        return ""
-    try:
-        url = response.url.join(link)
-    except httpx.InvalidURL as error:
-        raise UnreadableLinkError from error
-    # Two slashes would lead to another host.
-    return "/" + url.raw_path.decode("ascii").lstrip("/")

@@ -21,6 +21,15 @@ _LIKE_RELEASES = tuple(
 _OTHERS = re.compile(rf"{NIGHTLY}|pr-[0-9]+|sha-[0-9a-f]{{7,64}}(?:-.*)?")
 
 
+def check_edge(edge: str) -> None:
+    """Raise UsageError if the default branch's tag is that of another kind of snapshot."""
+    if _OTHERS.fullmatch(edge):
+        raise UsageError(
+            f"the default branch would have the tag {edge!r}, which is that of another snapshot",
+            "name another tag with --edge",
+        )
+
+
 def branch_tag(branch: str, edge: str, suffixes: Collection[str], policy: TagPolicy) -> str:
     """Return the tag of a branch that is not the default one.
 

@@ -20,6 +20,7 @@ from releasetag.snapshot.names import (
     NIGHTLY,
     branch_tag,
     check_branch_tag,
+    check_edge,
     check_own_name,
     pull_request_tag,
 )
@@ -318,6 +319,7 @@ def _floating_tag(tree: WorkTree, settings: Settings, event: Event) -> tuple[str
         case "schedule":
             return NIGHTLY, f"the newest of {shown}, by schedule"
     if event.branch == (event.default_branch or _default_branch(tree, settings)):
+        check_edge(settings.edge)
         return settings.edge, f"the newest of {shown}, the default branch"
     name = branch_tag(event.branch, settings.edge, _suffixes(settings), _policy(settings))
     return name, f"the newest of {shown}"
@@ -340,7 +342,7 @@ def _history(
     tree: WorkTree, settings: Settings, name: str, warn: Callable[[str], None]
 ) -> Iterable[Release]:
     git_tags = read_git_tags(tree, settings.history, settings.remote)
-    history = settings.policy.counted(git_tags.releases(settings.tag_prefix, settings.versions))
+    history = settings.releases(git_tags)
     require_known(git_tags, history, f"whether a release has the tag {name}", warn)
     return history
 

@@ -123,6 +123,65 @@ def test_one_that_is_broken_at_the_source_does_not_stop_the_copy(
     assert second_registry.digest("acme/app", whole) == whole
 
 
+class Refusing(httpx.BaseTransport):
+    """A network on which a registry takes no manifest that refers to another."""
+
+    def __init__(self, registry: RegistryServer) -> None:
+        self.below = httpx.HTTPTransport()
+        self.address = registry.address
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        body = (
+            request.read() if request.method == "PUT" and "manifests" in request.url.path else b""
+        )
+        if request.url.netloc.decode() == self.address and b'"subject"' in body:
+            return httpx.Response(400, json={"errors": [{"code": "MANIFEST_INVALID"}]})
+        return self.below.handle_request(request)
+
+
+def test_a_registry_that_takes_no_artifacts_gets_the_image(
+    registry: RegistryServer, second_registry: RegistryServer
+) -> None:
+    whole = image(registry, "acme/app", "1.2.3", b"layer")
+    attach(registry, "acme/app", whole, "one")
+
+    with open_registries(transport=Refusing(second_registry)) as registries:
+        registries.copy(at(registry).at(whole), at(second_registry))
+
+    assert second_registry.digest("acme/app", whole) == whole
+
+
+class Paged(httpx.BaseTransport):
+    """A network on which the API lists one at a time."""
+
+    def __init__(self, registry: RegistryServer, listed: list[dict[str, object]]) -> None:
+        self.below = httpx.HTTPTransport()
+        self.address, self.listed = registry.address, listed
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if "/referrers/" not in request.url.path:
+            return self.below.handle_request(request)
+        page = int(request.url.params.get("page", 0))
+        own = request.url.netloc.decode() == self.address
+        body = {"mediaType": IMAGE_INDEX, "manifests": self.listed[page : page + 1] if own else []}
+        more = own and page + 1 < len(self.listed)
+        headers = {"Link": f'<{request.url.path}?page={page + 1}>; rel="next"'} if more else {}
+        return httpx.Response(200, json=body, headers=headers)
+
+
+def test_all_pages_of_the_api_are_read(
+    registry: RegistryServer, second_registry: RegistryServer
+) -> None:
+    whole = image(registry, "acme/app", "1.2.3", b"layer")
+    attached = [attach(registry, "acme/app", whole, text) for text in ("one", "two", "three")]
+    described = [child(registry, "acme/app", each) for each in attached]
+
+    with open_registries(transport=Paged(registry, described)) as registries:
+        registries.copy(at(registry).at(whole), at(second_registry))
+
+    assert all(second_registry.manifest("acme/app", each) for each in attached)
+
+
 class WithApi(httpx.BaseTransport):
     """A network on which registries have the referrers API, by the tag that lists them."""
 

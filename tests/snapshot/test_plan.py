@@ -199,3 +199,11 @@ def test_images_that_would_have_one_tag_are_refused(
     repository.write({"releasetag.toml": f'images = ["acme/app"]\n{toml}\n'})
     with pytest.raises(UsageError, match=message):
         plan(repository)
+
+
+@pytest.mark.parametrize("edge", ["nightly", "pr-7", "sha-0123abc"])
+def test_the_default_branch_has_the_tag_of_no_other_snapshot(
+    repository: GitRepository, edge: str
+) -> None:
+    with pytest.raises(UsageError, match=f"would have the tag '{edge}'"):
+        plan(repository, edge=edge)
