@@ -11,6 +11,7 @@ from releasetag.config import Configuration, Settings
 from releasetag.errors import EngineError, NoReleaseError, ReleasetagError
 from releasetag.findings import Finding, FindingStatus
 from releasetag.git import WorkTree
+from releasetag.git_changes import changed_files
 from releasetag.history import GitTags, read_git_tags
 from releasetag.image import Tools
 from releasetag.image.builders import run_buildx
@@ -72,7 +73,7 @@ def _git(
     except ReleasetagError as error:
         yield _problem("git", error)
         return
-    changed = tree.changed_files()
+    changed = changed_files(tree)
     if changed:
         count = f"{len(changed)} tracked file{'s are' if len(changed) > 1 else ' is'} changed"
         yield Finding("work tree", "note", count, "publish wants a clean one: commit or stash")

@@ -10,9 +10,8 @@ import re
 import shlex
 import shutil
 import signal
-import stat
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Container, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -42,16 +41,6 @@ _REMOTE_TAG = re.compile(rf"^([0-9a-f]{{40}}|[0-9a-f]{{64}})\t{_TAGS}(.+)$", re.
 _REMOTE_SECONDS = 15
 _FETCH_SECONDS = 120
 _YEAR_10000 = 253_402_300_800
-
-# What hides a change: a monitor that is asked in place of the files, and ways to look less closely.
-_LOOK_CLOSELY = {
-    "core.fsmonitor": "",
-    "core.ignoreStat": "false",
-    "core.checkStat": "default",
-    "core.trustctime": "true",
-    "core.symlinks": "true",
-    "core.hooksPath": os.devnull,  # post-index-change
-}
 
 
 @dataclass(frozen=True)
@@ -157,12 +146,12 @@ class WorkTree:
 
     def remotes(self) -> list[str]:
         """Return the names of the remotes that have a URL, sorted."""
-        keys = (re.fullmatch(r"remote\.(.*)\.url", key) for key in self._config)
+        keys = (re.fullmatch(r"remote\.(.*)\.url", key) for key in self.config)
         return sorted(key[1] for key in keys if key)
 
     def remote_url(self, remote: str) -> str | None:
         """Return the URL that a remote is read from, as configured; None if there is none."""
-        return self._config.get(f"remote.{remote}.url")
+        return self.config.get(f"remote.{remote}.url")
 
     def remote_tags(self, remote: str) -> dict[str, str]:
         """Return what every tag of a remote points at; which are commits, it does not say.
@@ -303,7 +292,7 @@ class WorkTree:
         """Return the environment in which neither git nor what it starts prompts."""
         ssh = (
             self.environ.get("GIT_SSH_COMMAND")
-            or self._config.get("core.sshcommand")
+            or self.config.get("core.sshcommand")
             or shlex.quote(self.environ.get("GIT_SSH") or "ssh")
         )
         return {
@@ -314,98 +303,8 @@ class WorkTree:
             "GIT_SSH_COMMAND": f"{ssh} -o BatchMode=yes -o ConnectTimeout=10",
         }
 
-    def changed_files(self) -> list[str]:
-        """Return the tracked files that differ from HEAD, those of submodules too.
-
-        Unlike plain `git status`, see through what hides changes: files that are flagged
-        (``--assume-unchanged``, ``--skip-worktree``), ``core.fileMode``, ``core.symlinks``,
-        ``submodule.*.ignore``, a monitor. What a sparse checkout leaves out has not changed.
-        """
-        listed = run(self.root, "ls-files", "--stage", "-v", "-z", settings=_LOOK_CLOSELY)
-        lines = listed.split("\0")[:-1]
-        # Most files are none of these, and there may be very many.
-        entries = [_Entry(e) for e in lines if e[0] != "H" or e.startswith("160000", 2)]
-        with self._unflagged(entries) as environ:
-            changed = self._status(environ, modes=True)
-            if changed and not self._has_modes(map(_Entry, lines)):
-                changed = self._status(environ, modes=False)
-        return changed + [file for entry in entries for file in self._changed_inside(entry)]
-
-    def _status(self, environ: Mapping[str, str], *, modes: bool) -> list[str]:
-        words = ("--porcelain", "-z", "--untracked-files=no", "--no-renames")
-        status = run(
-            self.root,
-            "status",
-            *words,
-            "--ignore-submodules=dirty",
-            settings={**_LOOK_CLOSELY, "core.fileMode": str(modes).lower()},
-            environ=environ,
-        )
-        return [line[3:] for line in status.split("\0")[:-1]]
-
-    @contextmanager
-    def _unflagged(self, entries: Iterable["_Entry"]) -> Iterator[dict[str, str]]:
-        """Provide an environment with an index in which no file is flagged."""
-        sparse = _is_true(self._config.get("core.sparsecheckout", "false"))
-        flagged = [
-            entry
-            for entry in entries
-            if entry.is_flagged
-            and not (sparse and entry.is_skipped and not os.path.lexists(self.root / entry.path))
-        ]
-        if not flagged:
-            yield {}
-            return
-        import tempfile  # rarely needed, and slow to import
-
-        with tempfile.TemporaryDirectory(prefix="releasetag-") as directory:
-            index = Path(directory, "index")
-            # With its time: files that changed in the same moment are looked at again.
-            shutil.copy2(self._index, index)
-            environ = {"GIT_INDEX_FILE": str(index)}
-            stdin = "".join(f"{entry.info}\0" for entry in flagged)
-            run(
-                self.root,
-                "update-index",
-                "-z",
-                "--index-info",
-                stdin=stdin.encode("utf-8", "surrogateescape"),
-                settings=_LOOK_CLOSELY,
-                environ=environ,
-            )
-            yield environ
-
-    def _has_modes(self, entries: Iterable["_Entry"]) -> bool:
-        """Whether executable bits are to be compared.
-
-        Git sets ``core.fileMode`` to false on a file system that has none; there all files are
-        alike. A person can set it anywhere.
-        """
-        if _is_true(self._config.get("core.filemode", "true")):
-            return True
-        files = [self._index, *(self.root / entry.path for entry in entries if entry.is_file)]
-        seen: set[bool] = set()
-        for file in files:
-            with suppress(OSError):
-                seen.add(bool(file.lstat().st_mode & stat.S_IXUSR))
-            if len(seen) == 2:
-                return True
-        return False
-
-    def _changed_inside(self, entry: "_Entry") -> Iterator[str]:
-        submodule = self.root / entry.path
-        if not entry.is_submodule or not os.path.lexists(submodule / ".git"):
-            return
-        tree = open_work_tree(submodule, self.environ)
-        if tree.root == submodule:  # or git does not take it for one either
-            yield from (f"{entry.path}/{file}" for file in tree.changed_files())
-
     @cached_property
-    def _index(self) -> Path:
-        return self.root / run(self.root, "rev-parse", "--git-path", "index").removesuffix("\n")
-
-    @cached_property
-    def _config(self) -> Mapping[str, str]:
+    def config(self) -> Mapping[str, str]:
         """What is configured of remotes and of the few settings that are heeded here."""
         keys = r"^(remote\..*\.url|core\.(sshcommand|filemode|sparsecheckout))$"
         found: dict[str, str] = {}
@@ -416,42 +315,6 @@ class WorkTree:
             if not (key.endswith(".url") and key in found):
                 found[key] = value if has_value else "true"
         return found
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """A line of `git ls-files --stage -v`, such as ``H 100644 4b825d… 0\tfile``.
-
-    The letter is ``H`` of a file without flags, ``S`` of one to skip, ``M`` of one that is not
-    merged; small of one to take for unchanged.
-    """
-
-    line: str
-
-    @property
-    def info(self) -> str:
-        """What `git update-index --index-info` makes the entry of, without flags."""
-        return self.line[2:]
-
-    @property
-    def path(self) -> str:
-        return self.line.partition("\t")[2]
-
-    @property
-    def is_flagged(self) -> bool:
-        return self.line[0] != "H"
-
-    @property
-    def is_skipped(self) -> bool:
-        return self.line[0] in "Ss"
-
-    @property
-    def is_file(self) -> bool:
-        return self.info.startswith("100")
-
-    @property
-    def is_submodule(self) -> bool:
-        return self.info.startswith("160000")
 
 
 def open_work_tree(path: Path, environ: Mapping[str, str]) -> WorkTree:
@@ -493,8 +356,3 @@ def _unreadable(remote: str, what: str, why: str) -> HistoryError:
     return HistoryError(
         f"the {what} of the git remote {printable(remote, 100)!r} cannot be read: {why}", hint
     )
-
-
-def _is_true(value: str) -> bool:
-    """Read a boolean of git's configuration."""
-    return value.lower() not in {"false", "no", "off", "0", ""}

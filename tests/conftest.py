@@ -181,6 +181,22 @@ def git_repository(tmp_path: Path) -> GitRepository:
 
 
 @pytest.fixture(scope="session")
+def _tagged(tmp_path_factory: pytest.TempPathFactory) -> GitRepository:
+    """What every test with `repository` has a copy of."""
+    template = GitRepository(tmp_path_factory.mktemp("tagged") / "repository")
+    template.write({"file": "text"})
+    template.commit("first")
+    template.tag("v1.0.0")
+    return template
+
+
+@pytest.fixture
+def repository(_tagged: GitRepository, tmp_path: Path) -> GitRepository:
+    """A repository with one file and one commit, tagged v1.0.0."""
+    return _tagged.copy(tmp_path / "repository")
+
+
+@pytest.fixture(scope="session")
 def _app(tmp_path_factory: pytest.TempPathFactory) -> GitRepository:
     """What every test with `app` has a copy of."""
     template = GitRepository(tmp_path_factory.mktemp("app") / "repository")

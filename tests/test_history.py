@@ -25,21 +25,6 @@ def reread(repository: GitRepository, tags: GitTags) -> GitTags:
     return reread_git_tags(open_work_tree(repository.path, {}), tags)
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> GitRepository:
-    """What every test has a copy of."""
-    template = GitRepository(tmp_path_factory.mktemp("template") / "repository")
-    template.commit("first")
-    template.tag("v1.0.0")
-    return template
-
-
-@pytest.fixture
-def repository(template: GitRepository, tmp_path: Path) -> GitRepository:
-    """A repository with one commit, tagged v1.0.0."""
-    return template.copy(tmp_path / "repository")
-
-
 # Releases -----------------------------------------------------------------------------------------
 
 

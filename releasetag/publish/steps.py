@@ -10,6 +10,7 @@ from functools import partial
 from releasetag.config import Settings
 from releasetag.errors import UsageError
 from releasetag.git import WorkTree
+from releasetag.git_changes import changed_files
 from releasetag.history import reread_git_tags
 from releasetag.image import ImagePlan, Tools, builds, image_source, reuses_commit
 from releasetag.plan import Plan
@@ -178,7 +179,7 @@ def check_work_tree(tree: WorkTree, plan: Plan) -> None:
 
 def refuse_changed_files(tree: WorkTree, settings: Settings) -> None:
     """Raise UsageError if tracked files are changed, unless the settings allow it."""
-    changed = [] if settings.allow_dirty else tree.changed_files()
+    changed = [] if settings.allow_dirty else changed_files(tree)
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         raise UsageError(

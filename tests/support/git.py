@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from releasetag.git import WorkTree, open_work_tree
 from tests.support.image import write_files
 
 _ISOLATED = {
@@ -149,3 +150,13 @@ def _git(directory: Path, *args: str | Path, env: Mapping[str, str] | None = Non
     )
     assert done.returncode == 0, f"git {args}: {done.stdout}{done.stderr}"
     return done.stdout.rstrip("\n")
+
+
+def open_tree(repository: GitRepository, environ: Mapping[str, str] | None = None) -> WorkTree:
+    return open_work_tree(repository.path, environ or {})
+
+
+def write_script(path: Path, text: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
