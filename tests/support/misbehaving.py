@@ -42,9 +42,10 @@ LAG_SECONDS = 3.0
 TOKEN_USES = 8  # more than a client has requests under way: they all may find a token ended
 TRICKLE_SECONDS = 20.0
 """Between two bytes of a trickle: less than any client waits for the next one."""
-TRICKLE_BYTES = 8
-TRICKLE_HOLD = 15.0
-"""Real seconds after these bytes in which a client has to give up."""
+TRICKLE_PAUSE = 0.01
+"""Real seconds after the first byte in which a client can give up; after every byte twice as long.
+Time that passes while a client is not reading is not the client's: a slow one sees more bytes."""
+TRICKLE_BYTES = 12
 
 MOST_REQUESTS = 5000
 """More than any command needs; who goes on has no end, and gets no more answers."""
@@ -947,14 +948,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True  # or the client waits for the rest
 
     def _trickle(self, content: bytes) -> None:
-        """Send some bytes, each a while after the last; then the client should have enough."""
-        for byte in content[:TRICKLE_BYTES]:
-            self.wfile.write(bytes([byte]))
-            self.server.registry.clock.sleep(TRICKLE_SECONDS)
-        self.connection.settimeout(TRICKLE_HOLD)
-        try:
-            self.connection.recv(1)  # until it closes
-        except TimeoutError:
+        """Send a byte at a time, each a while after the last, until the client has enough."""
+        for number, byte in enumerate(content[:TRICKLE_BYTES]):
+            try:
+                self.wfile.write(bytes([byte]))
+                self.server.registry.clock.sleep(TRICKLE_SECONDS)
+                self.connection.settimeout(TRICKLE_PAUSE * 2**number)
+                self.connection.recv(1)
+            except TimeoutError:
+                continue
+            except OSError:
+                pass  # it was reset
+            break
+        else:
             self.server.registry.failures.append("a client waits on and on for an answer")
         self._reset()
 
