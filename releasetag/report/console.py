@@ -17,8 +17,10 @@ from releasetag.text import printable
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
+    from releasetag.errors import ReleasetagError
     from releasetag.explain import Explanation
     from releasetag.findings import Finding
+    from releasetag.fix import Fixes
     from releasetag.plan import Plan
     from releasetag.publish import Provenance
     from releasetag.release_tree import ListedRelease, ReleaseTree
@@ -156,9 +158,22 @@ class Tables:
             lines = self._digest(f"{what} built as", build.image_id)
         return lines + self._table(result.rows)
 
-    def format_verify(self, repositories: "Iterable[VerifiedRepository]") -> str:
-        """Format what every tag names and should name."""
+    def format_verify(
+        self,
+        repositories: "Iterable[VerifiedRepository]",
+        fixes: "Fixes | None" = None,
+        error: "ReleasetagError | None" = None,  # noqa: ARG002 (stands on standard error)
+    ) -> str:
+        """Format what every tag names and should name, below what was moved for it."""
         lines: list[Line] = []
+        if fixes is not None and fixes.moved:
+            moved = fixes.moved.values()
+            rows = [
+                Row(each.status, str(each.reference), each.digest, each.reason or each.error,
+                    each.previous)
+                for each in moved
+            ]  # fmt: skip
+            lines += [_line("moved", "bold"), *self._table(rows)]
         for each in repositories:
             rows = [Row(tag.status, tag.name, reason=_comparison(tag)) for tag in each.tags]
             lines += [_line(str(each.repository), "bold"), *self._table(rows)]

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from releasetag.errors import ReleasetagError
     from releasetag.explain import Explanation
     from releasetag.findings import Finding
+    from releasetag.fix import Fixes
     from releasetag.plan import Plan
     from releasetag.release_tree import ReleaseTree
     from releasetag.report.record import PromoteResult, PublishResult
@@ -24,8 +26,13 @@ class Format(Protocol):
     def format_publish(self, result: "PublishResult") -> str:
         """Format a publish."""
 
-    def format_verify(self, repositories: "Iterable[VerifiedRepository]") -> str:
-        """Format a comparison of registries with the history."""
+    def format_verify(
+        self,
+        repositories: "Iterable[VerifiedRepository]",
+        fixes: "Fixes | None" = None,
+        error: "ReleasetagError | None" = None,
+    ) -> str:
+        """Format a comparison of registries with the history, and what was done about it."""
 
     def format_promote(self, result: "PromoteResult") -> str:
         """Format a promotion."""

@@ -12,6 +12,7 @@ from releasetag.plan import Plan
 if TYPE_CHECKING:
     from releasetag.explain import Explanation
     from releasetag.findings import Finding
+    from releasetag.fix import Fixes
     from releasetag.publish import Provenance
     from releasetag.release_tree import ReleaseTree
     from releasetag.report.record import PromoteResult, PublishResult
@@ -73,16 +74,34 @@ def _image(result: "PublishResult") -> dict[str, Any]:
     return values
 
 
-def format_verify(repositories: "Iterable[VerifiedRepository]") -> str:
+def format_verify(
+    repositories: "Iterable[VerifiedRepository]",
+    fixes: "Fixes | None" = None,
+    error: ReleasetagError | None = None,
+) -> str:
     """Format a comparison of registries with the history, as ``verify --json`` prints it."""
-    return format_object(
-        {
-            "repositories": [
-                {"repository": str(each.repository), "tags": [_verified(tag) for tag in each.tags]}
-                for each in repositories
-            ],
-        }
-    )
+    values: dict[str, Any] = {
+        "repositories": [
+            {
+                "repository": str(each.repository),
+                "tags": [_verified(tag) for tag in each.tags],
+                "lacks_newest": each.lacks_newest,
+            }
+            for each in repositories
+        ],
+    }
+    if fixes is not None:
+        values["moved"] = [_published(item) for item in fixes.moved.values()]
+        values["unfixed"] = [
+            {
+                "version": str(each.release.version),
+                "tags": list(each.tags),
+                "message": each.error.message,
+                "hint": each.error.hint,
+            }
+            for each in fixes.unfixed
+        ]
+    return format_object(values, error)
 
 
 def format_promote(result: "PromoteResult") -> str:

@@ -5,8 +5,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from releasetag.errors import ReleasetagError
     from releasetag.explain import Explanation
     from releasetag.findings import Finding
+    from releasetag.fix import Fixes
     from releasetag.plan import Plan
     from releasetag.release_tree import ReleaseTree
     from releasetag.report.record import PromoteResult, PublishResult
@@ -30,7 +32,11 @@ def format_publish(result: "PublishResult") -> str:
     return "" if is_dry else _lines(result.references)
 
 
-def format_verify(repositories: "Iterable[VerifiedRepository]") -> str:
+def format_verify(
+    repositories: "Iterable[VerifiedRepository]",
+    fixes: "Fixes | None" = None,
+    error: "ReleasetagError | None" = None,
+) -> str:
     """Format the tags that are not as they should be, in a table that says why."""
     from releasetag.report.console import Tables, open_console
 
@@ -39,7 +45,7 @@ def format_verify(repositories: "Iterable[VerifiedRepository]") -> str:
         tags = tuple(tag for tag in each.tags if tag.status not in {"ok", "unpublished"})
         if tags:
             found.append(replace(each, tags=tags))
-    return Tables(open_console(stderr=False)).format_verify(found)
+    return Tables(open_console(stderr=False)).format_verify(found, fixes, error)
 
 
 def format_promote(result: "PromoteResult") -> str:

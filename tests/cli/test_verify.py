@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run
+from tests.conftest import Run, StartProxy
 from tests.support.cli import LABEL, no_engine, put_release, writes
+from tests.support.fault import Answer
 from tests.support.git import GitRepository
 from tests.support.registry import IMAGE_MANIFEST, RegistryServer
 from tests.support.run import start_cli
@@ -219,3 +220,67 @@ def test_all_components_are_verified_with_and_without_saying_so(
     verified = [each["repository"] for each in done.json["repositories"]]
     assert verified == [f"{registry.address}/acme/{name}" for name in names]
     assert run("verify", "--json", cwd=app.path).json == done.json
+
+
+def test_what_drifts_is_moved_up_and_verified_again(
+    app: GitRepository, run_here: Run, registry: RegistryServer, image: str, tmp_path: Path
+) -> None:
+    for version, tags in {"1.9.0": ["1.9", "latest"], "1.9.1": [], "2.0.0": ["2.0"]}.items():
+        commit = app.git("rev-parse", f"v{version}^{{commit}}").strip()
+        put_release(registry, version, *tags, revision=commit)
+    gate = tmp_path / "gate"
+    gate.write_text(f'#!/bin/sh\necho "$RELEASETAG_VERSION" >> {gate}.log\n')
+    gate.chmod(0o755)
+    app.write({"releasetag.toml": f'images = ["{image}"]\ngates = ["{gate}"]\n'})
+    before = registry.tags("acme/app")
+
+    dry = run_here("verify", "--fix", cwd=app.path, env={"RELEASETAG_DRY_RUN": "true"})
+    assert (dry.returncode, dry.stderr) == (1, "note: dry run: nothing is moved\n")
+    assert not Path(f"{gate}.log").exists()
+    done = run_here("verify", "--fix", "--json", cwd=app.path)
+
+    assert done.returncode == 0, done
+    moved = [(each["reference"], each["previous"]) for each in done.json["moved"]]
+    assert moved == [(f"{image}:1.9", "1.9.0"), (f"{image}:latest", "1.9.0")]
+    assert done.json["unfixed"] == []
+    assert statuses(done.json)["latest"] == ("2.0.0", "2.0.0", "ok")
+    assert registry.tags("acme/app") == before
+    assert registry.digest("acme/app", "latest") == registry.digest("acme/app", "2.0.0")
+    assert Path(f"{gate}.log").read_text() == "1.9.1\n2.0.0\n"
+    wrote = writes(registry)
+    again = run_here("verify", "--fix", cwd=app.path)
+    assert again.returncode == 0
+    assert "moved" not in again.stdout
+    assert writes(registry) == wrote
+
+
+def test_what_cannot_be_put_right_is_a_warning_and_exit_code_1(
+    app: GitRepository, run_here: Run, registry: RegistryServer, image: str
+) -> None:
+    put_release(registry, "1.9.1", "1.9", "latest")
+    put_release(registry, "2.0.0", "2.0")
+    before = writes(registry)
+
+    done = run_here("verify", "--fix", "-i", image, cwd=app.path)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"warning: latest not moved: {image}:2.0.0 does not say that")
+    assert "drift        latest" in done.stdout
+    assert writes(registry) == before
+
+
+def test_a_registry_that_takes_nothing_is_an_error_of_its_own(
+    app: GitRepository, run_here: Run, registry: RegistryServer, start_proxy: StartProxy
+) -> None:
+    commit = app.git("rev-parse", "v2.0.0^{commit}").strip()
+    put_release(registry, "2.0.0", "2.0", revision=commit)
+
+    def refuse(_index: int, method: str, _path: str) -> Answer | None:
+        return Answer(403) if method == "PUT" else None
+
+    image = f"{start_proxy(registry, refuse).address}/acme/app"
+    done = run_here("verify", "--fix", "--json", "-i", image, cwd=app.path)
+
+    assert done.returncode == 6, done
+    assert done.json["error"]["kind"] == "auth"
+    assert [each["status"] for each in done.json["moved"]] == ["failed"]

@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from releasetag.errors import BuildError, ConflictError, PushError
+from releasetag.fix import Fixes
 from releasetag.promote import PromotionPlan
 from releasetag.publish import Provenance
 from releasetag.reference import parse_reference, parse_repository
@@ -155,6 +156,20 @@ def test_verified_repositories() -> None:
         "  broken       1.8.0   a blob is gone\n"
         "  unpublished  1.9.0   the image of 1.9.0 was never pushed\n"
         "acme/new\n"
+        "  no release is known\n"
+    )
+
+
+def test_what_was_moved_stands_above_what_the_tags_name_now() -> None:
+    fixes = Fixes()
+    image = parse_repository("acme/app")
+    fixes.report(TagResult(image.tagged("latest"), DIGEST, "pushed", previous="1.9.1"))
+    fixes.report(TagResult(image.tagged("1.9"), DIGEST, "kept", "names 2.0.0", previous="2.0.0"))
+    assert Tables(log()).format_verify([VerifiedRepository(image, ())], fixes) == (
+        "moved\n"
+        "  pushed  acme/app:latest  was 1.9.1\n"
+        "  kept    acme/app:1.9     names 2.0.0\n"
+        "acme/app\n"
         "  no release is known\n"
     )
 

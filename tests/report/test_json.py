@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from releasetag.errors import ConflictError, PushError
+from releasetag.fix import Fixes, Unfixed
 from releasetag.publish import Provenance
 from releasetag.reference import parse_repository
 from releasetag.report.json import (
@@ -186,8 +187,43 @@ def test_a_verified_repository(status: str, actual: str | None) -> None:
             {
                 "repository": "acme/app",
                 "tags": [{"name": "1.9", "expected": "1.9.1", "actual": actual, "status": status}],
+                "lacks_newest": False,
             }
         ],
+    }
+
+
+def test_what_was_moved_to_where_it_should_be_and_what_was_not() -> None:
+    reference = parse_repository("acme/app").tagged("latest")
+    fixes = Fixes()
+    assert read(format_verify([], fixes)) == {
+        "schema": 1,
+        "repositories": [],
+        "moved": [],
+        "unfixed": [],
+    }
+    fixes.report(TagResult(reference, DIGEST, "pushed", previous="1.9.0"))
+    fixes.unfixed.append(Unfixed(promotion().release, ("1.9",), FAILURE))
+    assert read(format_verify([], fixes, FAILURE)) == {
+        "schema": 1,
+        "repositories": [],
+        "moved": [
+            {
+                "reference": "acme/app:latest",
+                "digest": DIGEST,
+                "status": "pushed",
+                "previous": "1.9.0",
+            }
+        ],
+        "unfixed": [
+            {
+                "version": "1.9.1",
+                "tags": ["1.9"],
+                "message": FAILURE.message,
+                "hint": FAILURE.hint,
+            }
+        ],
+        "error": ERROR,
     }
 
 

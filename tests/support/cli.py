@@ -33,9 +33,14 @@ def no_engine(tmp_path: Path) -> dict[str, str]:
     return {"DOCKER_HOST": f"unix://{tmp_path}/no-engine.sock"}
 
 
-def put_release(registry: RegistryServer, version: str, *tags: str, path: str = "acme/app") -> str:
+def put_release(
+    registry: RegistryServer, version: str, *tags: str, path: str = "acme/app", revision: str = ""
+) -> str:
     """An image of a release under its exact tag and others, by no client of ours; its digest."""
+    labels = {f"{LABEL}version": version}
+    if revision:
+        labels[f"{LABEL}revision"] = revision
     digest = ""
     for tag in (version, *tags):
-        digest = registry.put_image(path, tag, {f"{LABEL}version": version})
+        digest = registry.put_image(path, tag, labels)
     return digest
