@@ -48,6 +48,7 @@ STEP_VARIABLES = (
     "RELEASETAG_PUSH",
     "SNAPSHOT",
     "VERIFY",
+    "WATCH",
 )
 (GITHUB_SCRIPT,) = re.findall(r"uses: (actions/github-script@\S+)", ACTION)
 
@@ -61,7 +62,7 @@ def names(section: str) -> list[str]:
 
 def test_every_input_is_a_setting_and_is_handed_over_as_that_one() -> None:
     own = {"registry", "username", "password", "working-directory", "from-image", "verify"}
-    own |= {"all", "plan-only", "snapshot"}
+    own |= {"all", "plan-only", "snapshot", "watch"}
     settings = set(SETTINGS)
 
     handed_over = re.findall(
@@ -166,6 +167,12 @@ def test_what_is_no_tag_is_a_snapshot_if_that_is_allowed(
 def test_a_step_that_only_plans_runs_nothing_else() -> None:
     given = {"PLAN_ONLY": "true", "VERIFY": "true", "FROM_IMAGE": ""}
     assert commands_of_publish(**given) == "-I -m releasetag plan\n"
+
+
+def test_a_step_that_watches_publishes_nothing() -> None:
+    given = {"WATCH": "true", "VERIFY": "true", "FROM_IMAGE": "", "GITHUB_ACTION_PATH": "/a"}
+    assert commands_of_publish(**given) == "-I /a/action/watch.py\n"
+    assert commands_of_publish(WATCH="false") == "-I -m releasetag publish\n"
 
 
 def test_all_components_are_published_or_planned_if_asked_for() -> None:
