@@ -144,6 +144,12 @@ class WorkTree:
             process.communicate()
         return "invalid" if process.returncode else "valid"
 
+    def files(self) -> list[str]:
+        """Return the files that git has, and those that it would add; see `.gitignore`."""
+        words = ("--cached", "--others", "--exclude-standard", "-z")
+        found = run(self.root, "ls-files", *words).split("\0")
+        return [name for name in dict.fromkeys(found) if name and name.isprintable()]
+
     def remotes(self) -> list[str]:
         """Return the names of the remotes that have a URL, sorted."""
         keys = (re.fullmatch(r"remote\.(.*)\.url", key) for key in self.config)

@@ -94,6 +94,15 @@ def read_file(
     return top, list(components.values())
 
 
+def check_table(table: Table) -> None:
+    """Check what may be the top level of a file; it is used up.
+
+    Raises:
+        UsageError: it holds what is not possible.
+    """
+    _section(table, FILE_NAME, Path(), more=["components", "variants"])
+
+
 def _pop_tables(table: Table, key: str, where: str) -> list[Table]:
     entries = table.pop(key, [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
