@@ -77,7 +77,8 @@ BuildEvent = StepStarted | StepLog | StepStatus | StepWarning | StepCached | Ste
 class LayerPushed:
     """How far the push of one layer is, in bytes; ``total`` 0 when unknown.
 
-    ``layer`` is the engine's short ID, and empty where the line is about the push as a whole.
+    By the engine, or from registry to registry. ``layer`` is the engine's short ID, or the first
+    digits of the digest; empty where the line is about the push as a whole.
     """
 
     reference: str

@@ -10,6 +10,7 @@ from typing import Literal
 
 from releasetag.config import Settings
 from releasetag.errors import ConflictError, ReleasetagError
+from releasetag.events import LayerPushed, PushEvent
 from releasetag.fanout import higher_releases
 from releasetag.parallel import map_parallel
 from releasetag.policy import TagPolicy
@@ -81,6 +82,20 @@ class Mover:
             references = [repository.tagged(name) for repository in self.repositories]
             results += [result for _, result in map_parallel(reported, references, self.jobs)]
         return results
+
+
+def copy_progress(
+    reference: Reference, report: Callable[[PushEvent], None]
+) -> Callable[[str, int, int], None]:
+    """Return what reports a copy between registries as the push of a reference."""
+
+    def progress(digest: str, current: int, total: int) -> None:
+        layer = digest.partition(":")[2][:12]
+        report(LayerPushed(str(reference), layer, "Copying", current, total))
+        if current == total:
+            report(LayerPushed(str(reference), layer, "Copied", 0, 0))
+
+    return progress
 
 
 def report_outcome(

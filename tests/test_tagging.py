@@ -1,11 +1,22 @@
 """Exact tags are not replaced, floating tags do not go down. The registries are fakes in memory."""
 
+from functools import partial
+
 import pytest
 
 from releasetag.errors import AuthError, ConflictError
+from releasetag.events import LayerPushed, PushEvent
 from releasetag.reference import Repository
 from releasetag.registry import Registries
-from releasetag.tagging import Mover, TagResult, higher_holder, move, put, require_floating
+from releasetag.tagging import (
+    Mover,
+    TagResult,
+    copy_progress,
+    higher_holder,
+    move,
+    put,
+    require_floating,
+)
 from releasetag.version import Release, Scheme, parse_version
 from tests.support.promises import REVISION, VERSION
 from tests.support.world import HOSTS, PATH, Direct, FakeRegistry, World, open_registries
@@ -288,3 +299,15 @@ def test_the_witness_reads_versions_by_the_scheme(
     found = higher_holder(moving.mover(), LATEST, held)
 
     assert (found and str(found)) == holder
+
+
+def test_a_copy_between_registries_is_reported_as_a_push_of_the_tag() -> None:
+    reference = Repository("one.test", PATH).tagged("1.2.3")
+    events: list[PushEvent] = []
+    progress = copy_progress(reference, events.append)
+
+    progress("sha256:0123456789abcdef", 1, 2)
+    progress("sha256:0123456789abcdef", 2, 2)
+
+    layer = partial(LayerPushed, str(reference), "0123456789ab")
+    assert events == [layer("Copying", 1, 2), layer("Copying", 2, 2), layer("Copied", 0, 0)]

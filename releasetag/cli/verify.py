@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -114,7 +115,7 @@ def _verify(
             return found
         gates = [parse_gate(gate, os.environ) for gate in settings.gates]
 
-        def reread() -> tuple[Release, ...]:
+        def reread() -> Sequence[Release]:
             return history_of(tree, settings, lambda _: None)
 
         Fixer(

@@ -265,7 +265,8 @@ class BuildxPart(BuildxImage):
         return self.tools.registries.put_manifest(reference, index)
 
     def _put_part(self, image: PlatformImage, repository: Repository) -> Manifest:
-        manifest = parts.put(self.tools.registries, self.plan, image, repository)
+        registries, report = self.tools.registries, self.report.pushing
+        manifest = parts.put(registries, self.plan, image, repository, report)
         if manifest is None:
             assert image.origin is not None  # noqa: S101 (put has looked)
             reference = parts.reference_of(self.plan, repository, image.platform)

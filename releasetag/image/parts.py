@@ -8,16 +8,17 @@ Source: OCI Image Format Specification 1.1, image-index.md.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from releasetag.errors import ConflictError
+from releasetag.events import PushEvent
 from releasetag.image.source import ImagePlan, MadeImage, PlatformImage
 from releasetag.parallel import map_parallel
 from releasetag.published import inspect_image
 from releasetag.reference import Reference, Repository, platform_tag
 from releasetag.registry import Manifest, Registries
-from releasetag.tagging import TagResult
+from releasetag.tagging import TagResult, copy_progress
 
 _INDEX = "application/vnd.oci.image.index.v1+json"
 
@@ -63,12 +64,16 @@ def _find(registries: Registries, plan: ImagePlan, platform: str) -> Reference |
 
 
 def put(
-    registries: Registries, plan: ImagePlan, image: PlatformImage, repository: Repository
+    registries: Registries,
+    plan: ImagePlan,
+    image: PlatformImage,
+    repository: Repository,
+    report: Callable[[PushEvent], None],
 ) -> Manifest | None:
     """Put a published platform's image under its tag in a repository; None if it is gone."""
     assert image.origin is not None  # noqa: S101 (the caller has looked)
     reference = reference_of(plan, repository, image.platform)
-    registries.copy(image.origin, repository)
+    registries.copy(image.origin, repository, progress=copy_progress(reference, report))
     digest = image.origin.digest
     manifest = registries.settled_manifest(repository.at(digest))
     if manifest is not None and registries.digest(reference) != digest:

@@ -91,7 +91,7 @@ class PlatformImages(BuiltImage):
         reference = parts.reference_of(self.plan, repository, image.platform)
         if image.origin is not None:
             digest = image.origin.digest
-            manifest = parts.put(registries, self.plan, image, repository)
+            manifest = parts.put(registries, self.plan, image, repository, self.report.pushing)
         else:
             self.tag(preflight, image.image_id, reference)
             digest = super().push(preflight, made, reference)

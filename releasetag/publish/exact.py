@@ -12,7 +12,7 @@ from releasetag.publish.run import Provenance, Run
 from releasetag.published import PublishedImage, inspect_image
 from releasetag.reference import Reference, Repository
 from releasetag.registry import Manifest
-from releasetag.tagging import TagResult, put
+from releasetag.tagging import TagResult, copy_progress, put
 from releasetag.text import printable
 
 
@@ -212,7 +212,8 @@ def _put_everywhere(
 
     def copy_and_put(reference: Reference) -> TagResult:
         if reference.repository not in has_image:
-            registries.copy(origin, reference.repository)
+            progress = copy_progress(reference, run.report.pushing)
+            registries.copy(origin, reference.repository, progress=progress)
         return put_one(reference)
 
     missing = [reference for reference in run.exact_references if reference not in done]

@@ -4,7 +4,7 @@ Source: OCI Distribution 1.1, "Pushing blobs" (POST then PUT) and "Mounting a bl
 repository".
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from urllib.parse import quote
@@ -24,6 +24,13 @@ from releasetag.registry.errors import (
 )
 from releasetag.registry.image import Descriptor, hasher
 from releasetag.registry.links import header_text
+
+Progress = Callable[[str, int, int], None]
+"""Called with a blob's digest, the bytes that were copied so far, and its size."""
+
+# Smaller blobs are copied before anyone could look, and larger ones report a hundred times.
+_REPORTED_BYTES = 1 << 20
+_REPORTS = 100
 
 
 @dataclass(frozen=True)
@@ -55,8 +62,13 @@ def has_blob(at: Endpoint, digest: str, scope: str) -> bool:
         return False
 
 
-def copy_blob(src: Endpoint, dst: Endpoint, blob: Descriptor) -> None:
+def copy_blob(
+    src: Endpoint, dst: Endpoint, blob: Descriptor, progress: Progress | None = None
+) -> None:
     """Copy a blob, unless it is there.
+
+    Args:
+        progress: called while a large blob is copied, and when it is there.
 
     Raises:
         BrokenImageError: the source does not have it, or other bytes than the digest says.
@@ -76,7 +88,7 @@ def copy_blob(src: Endpoint, dst: Endpoint, blob: Descriptor) -> None:
         # Half an upload cannot be resumed: another one is started.
         nonlocal location
         used, location = location or _start_upload(dst, operation), ""
-        _transfer(src, dst, blob, operation, used)
+        _transfer(src, dst, blob, operation, used, progress)
 
     try:
         dst.client.retry(transfer)
@@ -144,7 +156,12 @@ def _location(dst: Endpoint, response: httpx.Response, operation: str) -> str:
 
 
 def _transfer(
-    src: Endpoint, dst: Endpoint, blob: Descriptor, operation: str, location: str
+    src: Endpoint,
+    dst: Endpoint,
+    blob: Descriptor,
+    operation: str,
+    location: str,
+    progress: Progress | None,
 ) -> None:
     # Appended as text: the location's own query is not ours to encode anew.
     address = location.partition("#")[0]
@@ -160,7 +177,7 @@ def _transfer(
                 "Content-Type": "application/octet-stream",
                 "Content-Length": str(blob.size),
             },
-            content=_chunks(src.client, content, blob, operation),
+            content=_reported(_chunks(src.client, content, blob, operation), blob, progress),
         )
         dst.client.send_once(put)
 
@@ -175,6 +192,22 @@ def _open(src: Endpoint, blob: Descriptor, operation: str) -> Iterator[httpx.Res
         except NotFoundError as error:
             raise BrokenImageError(error.message, error.hint) from error
         yield response
+
+
+def _reported(
+    chunks: Iterator[bytes], blob: Descriptor, progress: Progress | None
+) -> Iterator[bytes]:
+    """Yield chunks, and report how many bytes they are, now and then."""
+    if progress is None or blob.size < _REPORTED_BYTES:
+        yield from chunks
+        return
+    current, due, step = 0, 0, max(_REPORTED_BYTES, blob.size // _REPORTS)
+    for chunk in chunks:
+        yield chunk
+        current += len(chunk)
+        if current >= due or current == blob.size:
+            progress(blob.digest, current, blob.size)
+            due = current + step
 
 
 def _chunks(

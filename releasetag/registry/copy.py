@@ -4,7 +4,7 @@ from contextlib import suppress
 
 from releasetag.parallel import map_parallel
 from releasetag.reference import Reference, Repository
-from releasetag.registry.blobs import Endpoint, copy_blob
+from releasetag.registry.blobs import Endpoint, Progress, copy_blob
 from releasetag.registry.challenge import write_scope
 from releasetag.registry.client import RegistryClient
 from releasetag.registry.errors import BrokenImageError, NotFoundError, RefusedError
@@ -29,6 +29,7 @@ def copy(
     repository: Repository,
     *,
     repair: bool = False,
+    progress: Progress | None = None,
 ) -> None:
     """Copy what a reference names into a repository, under its digest: no tag is touched.
 
@@ -39,6 +40,7 @@ def copy(
 
     Args:
         repair: whether to look for what is missing of a manifest that is there.
+        progress: called while large blobs are copied, from several threads.
 
     Raises:
         NotFoundError: the reference names nothing.
@@ -53,13 +55,14 @@ def copy(
         )
     source, destination = Endpoint(src, reference.repository), Endpoint(dst, repository)
     digest = reference.digest or manifest.digest
-    _copy_manifest(source, destination, digest, manifest=manifest, repair=repair)
+    _copy_manifest(source, destination, digest, progress, manifest=manifest, repair=repair)
 
 
 def _copy_manifest(
     src: Endpoint,
     dst: Endpoint,
     digest: str,
+    progress: Progress | None,
     *,
     manifest: Manifest | None = None,
     repair: bool,
@@ -78,10 +81,10 @@ def _copy_manifest(
     blobs = {}
     for descriptor in manifest.dependencies:
         if descriptor.is_manifest:
-            _copy_manifest(src, dst, descriptor.digest, repair=repair, depth=depth + 1)
+            _copy_manifest(src, dst, descriptor.digest, progress, repair=repair, depth=depth + 1)
         else:
             blobs[descriptor.digest] = descriptor
-    map_parallel(lambda blob: copy_blob(src, dst, blob), blobs.values(), UPLOADS)
+    map_parallel(lambda blob: copy_blob(src, dst, blob, progress), blobs.values(), UPLOADS)
     if present:
         return
     # Before the image, so that one that is there has them: a registry takes them without it.
@@ -90,6 +93,6 @@ def _copy_manifest(
         # artifacts, only images.
         with suppress(BrokenImageError, RefusedError):
             if depth < MAX_INDEX_DEPTH:
-                _copy_manifest(src, dst, referrer.digest, repair=repair, depth=depth + 1)
+                _copy_manifest(src, dst, referrer.digest, progress, repair=repair, depth=depth + 1)
     put_manifest(dst.client, there, manifest)
     refer(dst.client, dst.repository, manifest)

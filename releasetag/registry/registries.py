@@ -135,16 +135,24 @@ class Registries:
         """Check that the account may push; an upload is started and cancelled."""
         blobs.check_push(blobs.Endpoint(self._client(repository), repository))
 
-    def copy(self, source: Reference, repository: Repository, *, repair: bool = False) -> None:
+    def copy(
+        self,
+        source: Reference,
+        repository: Repository,
+        *,
+        repair: bool = False,
+        progress: blobs.Progress | None = None,
+    ) -> None:
         """Copy an image, or an index with all its images, into a repository by digest.
 
         It can be put under a tag there afterwards; copy itself touches no tag.
 
         Args:
             repair: whether to look for what is missing of an image that is there already.
+            progress: called while large blobs are copied, from several threads.
         """
         src, dst = self._client(source.repository), self._client(repository)
-        copy.copy(src, source, dst, repository, repair=repair)
+        copy.copy(src, source, dst, repository, repair=repair, progress=progress)
 
     def check(self, registry: str, credentials: "Credentials") -> None:
         """Check credentials against a registry; AuthError if it refuses them."""

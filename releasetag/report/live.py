@@ -36,6 +36,9 @@ LOG_LINES = 20_000
 # a moment before they start.
 _SETTLED = 0.3
 
+# Seconds after which a transfer has a rate.
+_RATE_AFTER = 1.0
+
 _TAIL = 4
 _TIME_WIDTH = 8
 _INDENT = " " * (_TIME_WIDTH + 2)
@@ -55,10 +58,10 @@ class _Running:
     log: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
     transfers: dict[str, tuple[int, int]] = field(default_factory=dict)
 
-    def tail(self) -> list[str]:
-        """Return the last lines of its output and its transfers."""
+    def tail(self, now: float) -> list[str]:
+        """Return the last lines of its output and its transfers, with their rate since it began."""
         sizes = [
-            f"{name} {decimal(current)}{f' of {decimal(total)}' if total else ''}".lstrip()
+            f"{name} {_transfer(current, total, now - self.started)}".lstrip()
             for name, (current, total) in self.transfers.items()
         ]
         return [*list(self.log)[-_TAIL:], *sizes][-_TAIL:]
@@ -122,6 +125,8 @@ class LiveView:
         """Remove a push that has ended, successfully or not."""
         with self._lock:
             self._pushes.pop(reference, None)
+            for key in [key for key in self._layers if key[0] == reference]:
+                del self._layers[key]
 
     def stop(self) -> None:
         """Stop drawing until the next event; the lines of completed steps stay."""
@@ -227,7 +232,7 @@ class LiveView:
             heads = [ended.line for ended in self._ended.values()]
             tails: list[list[Text]] = [[] for _ in heads]
             heads += [_line(_time(now - each.started), each.name, "bold") for each in running]
-            tails += [[_tail_line(text) for text in each.tail()] for each in running]
+            tails += [[_tail_line(text) for text in each.tail(now)] for each in running]
         if len(heads) + sum(map(len, tails)) > room:
             tails = [[] for _ in tails]
         if len(heads) > room:
@@ -255,6 +260,13 @@ def _whole_log(step: _Running) -> Text:
     lines = [f"({dropped} earlier lines are omitted)"] if dropped else []
     log = "\n".join(f"{_INDENT}{text}" for text in (*lines, *step.log))
     return Text(log, no_wrap=True, overflow="ignore")
+
+
+def _transfer(current: int, total: int, seconds: float) -> str:
+    of = f" of {decimal(total)}" if total else ""
+    # The rate of the first moments says nothing.
+    rate = f", {decimal(int(current / seconds))}/s" if seconds >= _RATE_AFTER else ""
+    return f"{decimal(current)}{of}{rate}"
 
 
 def _time(seconds: float) -> str:

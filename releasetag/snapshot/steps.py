@@ -33,7 +33,7 @@ from releasetag.reference import Reference, Repository
 from releasetag.registry import Manifest, Registries
 from releasetag.snapshot.order import Line, Order
 from releasetag.snapshot.plan import SnapshotPlan, of_variants, read_order
-from releasetag.tagging import Status, TagResult, report_outcome
+from releasetag.tagging import Status, TagResult, copy_progress, report_outcome
 from releasetag.text import printable
 from releasetag.version import Snapshot, commit_tags
 
@@ -293,7 +293,13 @@ def _put_commit_tags(run: SnapshotRun, origin: Reference, manifest: Manifest) ->
     """Put the image into every repository, under the commit's tags where they are free."""
     registries, settings = run.registries, run.plan.settings
     others = [each for each in run.plan.repositories if each != origin.repository]
-    map_parallel(partial(registries.copy, origin), others, settings.jobs)
+
+    def copy(repository: Repository) -> None:
+        reference = repository.tagged(run.first.tag)
+        progress = copy_progress(reference, run.report.pushing)
+        registries.copy(origin, repository, progress=progress)
+
+    map_parallel(copy, others, settings.jobs)
 
     def put(reference: Reference) -> TagResult:
         if run.found is None and reference == run.first:

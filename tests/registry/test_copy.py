@@ -420,3 +420,36 @@ def test_where_head_is_refused_blobs_are_looked_for_by_get(
         assert gone.digest == digest(b"layer")
     uploads = [line for line in second_registry.requests()[before:] if "PUT" in line]
     assert len([line for line in uploads if "uploads" in line]) == 2
+
+
+def test_a_large_blob_is_reported_as_it_is_copied_and_a_small_one_is_not() -> None:
+    small, large = bytes(1_000_000), layer("large") * 10
+    source, target = MemoryRegistry(), MemoryRegistry()
+    image = source.put_image(small, large)
+    seen: list[tuple[str, int, int]] = []
+
+    with scripted(source) as src, scripted(target) as dst, open_registries() as registries:
+        reference = src.repository.at(image)
+        registries.copy(reference, dst.repository, progress=lambda *each: seen.append(each))
+
+    name, size = digest(large), len(large)
+    assert {(each, total) for each, _, total in seen} == {(name, size)}
+    sizes = [current for _, current, _ in seen]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] == size
+    # Every megabyte, however small the chunks are.
+    assert 2 <= len(sizes) <= 5
+
+
+def test_what_is_there_already_is_not_reported() -> None:
+    source = MemoryRegistry()
+    image = source.put_image(bytes(2_000_000))
+    target = MemoryRegistry(held={"acme/app": {**source.held["acme/app"]}})
+    seen: list[tuple[str, int, int]] = []
+
+    with scripted(source) as src, scripted(target) as dst, open_registries() as registries:
+        registries.copy(
+            src.repository.at(image), dst.repository, progress=lambda *each: seen.append(each)
+        )
+
+    assert seen == []

@@ -169,6 +169,27 @@ def test_a_push_is_the_sum_of_its_layers() -> None:
     ) == ["    0.0s  pushing acme/app:1.2.3", "          11.0 MB of 40.0 MB"]
 
 
+def test_a_transfer_that_takes_longer_has_a_rate() -> None:
+    clock = Clock()
+    view, picture = LiveView(terminal(), clock), terminal()
+    view.pushing(LayerPushed("acme/app:1.2.3", "a", "Copying", 0, 40_000_000))
+    clock.now += 2.0
+    view.pushing(LayerPushed("acme/app:1.2.3", "a", "Copying", 10_000_000, 40_000_000))
+    picture.print(view)
+    view.stop()
+    assert text(picture).splitlines()[1] == "          10.0 MB of 40.0 MB, 5.0 MB/s"
+
+
+def test_a_push_that_is_over_counts_for_no_later_one() -> None:
+    view, picture = LiveView(terminal(), Clock()), terminal()
+    view.pushing(LayerPushed("acme/app:1.2.3", "a", "Pushing", 9_000_000, 9_000_000))
+    view.pushed("acme/app:1.2.3")
+    view.pushing(LayerPushed("acme/app:1.2.3", "b", "Copying", 1_000_000, 4_000_000))
+    picture.print(view)
+    view.stop()
+    assert text(picture).splitlines()[1] == "          1.0 MB of 4.0 MB"
+
+
 @pytest.mark.parametrize(("width", "height"), [(20, 5), (50, 10), (80, 24), (200, 60)])
 def test_the_view_never_exceeds_the_terminal(width: int, height: int) -> None:
     events: list[BuildEvent] = []
