@@ -33,14 +33,15 @@ if TYPE_CHECKING:
 Line = tuple[tuple[str, str], ...]
 """The parts of a line, each with its style."""
 
+# Readable on a light and on a dark terminal: no yellow, no white, and nothing faint.
 _STYLES = {
     "push": "green",
     "pushed": "green",
     "tagged": "green",
     "ok": "green",
     "unchanged": "cyan",
-    "keep": "yellow",
-    "kept": "yellow",
+    "keep": "magenta",
+    "kept": "magenta",
     "drift": "red",
     "broken": "red",
     "mismatch": "red",
@@ -48,12 +49,8 @@ _STYLES = {
     "failed": "red",
     "missing": "red",
     "not done": "red",
-    "note": "yellow",
+    "note": "magenta",
     "problem": "red",
-    "ignored": "dim",
-    "skip": "dim",
-    "waiting": "dim",
-    "unpublished": "dim",
 }
 
 # The least columns for a reason beside its name; with fewer it stands below.
@@ -75,7 +72,9 @@ def open_console(*, stderr: bool) -> "Console":
         return PlainConsole(file)
     from releasetag.report.terminal import Terminal
 
-    return Terminal(stderr=stderr, markup=False, emoji=False, highlight=False)
+    terminal = Terminal(stderr=stderr, markup=False, emoji=False, highlight=False)
+    terminal.keeps_log = os.environ.get("CI", "") not in {"", "false"}
+    return terminal
 
 
 def is_live(console: "Console") -> "TypeGuard[RichConsole]":
@@ -83,7 +82,7 @@ def is_live(console: "Console") -> "TypeGuard[RichConsole]":
 
     FORCE_COLOR makes rich take any log for a terminal: colours do no harm there.
     """
-    if isinstance(console, PlainConsole):
+    if isinstance(console, PlainConsole) or getattr(console, "keeps_log", False):
         return False
     return console.file.isatty() and not console.is_dumb_terminal
 
@@ -255,27 +254,45 @@ class Tables:
         """
         shown = [row._replace(reason=without_commands(printable(_why(row)))) for row in rows]
         first = max((len(row.decision) for row in shown), default=0) + 4
-        second = max((_width(row.name) for row in shown if row.reason), default=0) + 2
+        second = self._second_column(shown, first)
         lines: list[Line] = []
         for row in shown:
             decision = f"  {row.decision:<{first - 2}}", _STYLES.get(row.decision, "")
             reason = self._reason(row, first, second) if row.reason else ""
-            lines.append((decision, (row.name, ""), (reason, "dim")))
+            lines.append((decision, (row.name, ""), (reason, "")))
         return lines
+
+    def _second_column(self, rows: Sequence[Row], first: int) -> int:
+        """Return the width of names, of which a long one does not narrow all reasons."""
+        found = [row for row in rows if row.reason]
+        widths = [_width(row.name) for row in found]
+        second = max(widths, default=0) + 2
+        if is_live(self._console):
+            room = self._console.width - first - second
+            if any(_width(row.reason) > room for row in found):
+                narrow = [width for width in widths if width <= self._console.width // 3]
+                second = max(narrow or widths) + 2
+        return second
 
     def _reason(self, row: Row, first: int, second: int) -> str:
         """A reason beside its name, or below where there is too little room."""
-        padding = " " * (second - _width(row.name))
+        padding = " " * max(second - _width(row.name), 2)
         if not is_live(self._console):
             return padding + row.reason
-        room = self._console.width - first - second
-        if _width(row.reason) <= room:
+        start = first + _width(row.name) + len(padding)
+        longest = max(map(_width, row.reason.split(" ")))
+        if _width(row.reason) <= self._console.width - start:
             return padding + row.reason
         from rich.text import Text
 
-        is_beside = room >= _LEAST
-        indent = first + (second if is_beside else 2)
-        folded = Text(row.reason).wrap(self._console, max(self._console.width - indent, 10))
+        fits = _width(row.name) <= second - 2
+        is_beside = fits and self._console.width - start >= max(longest, _LEAST)
+        indent = start if is_beside else first + 2
+        if longest > self._console.width - indent:  # a digest
+            indent = 4
+        folded = Text(row.reason).wrap(
+            self._console, max(self._console.width - indent, longest, 10)
+        )
         line_break = f"\n{' ' * indent}"
         text = line_break.join(line.plain.rstrip() for line in folded)
         return (padding if is_beside else line_break) + text

@@ -175,7 +175,7 @@ class LiveView:
                 self._names[number] = name
                 self._steps[number] = _Running(name, self._clock())
             case StepWarning(text=text):
-                stay.append(_line("warning", text, "yellow", cropped=False))
+                stay.append(_line("warning", text, "magenta", cropped=False))
             case StepLog(number=number, text=text):
                 step = self._running(number)
                 step.log.append(text)
@@ -190,7 +190,7 @@ class LiveView:
                 failed = self._failed(number)
                 stay += [*self._completed(after=0.0), *failed]
             case StepFailed(number=number):
-                self._end(number, "canceled", "dim")
+                self._end(number, "canceled", "")
             case StepCached(number=number):
                 self._end(number, "cached", "cyan")
             case StepDone(number=number, seconds=seconds):
@@ -252,7 +252,7 @@ def _line(mark: str, name: str, style: str, *, cropped: bool = True) -> Text:
 
 def _tail_line(text: str) -> Text:
     shown = f"{_INDENT}{text.expandtabs(4)}"
-    return Text(shown, "dim", no_wrap=True, overflow="ellipsis")
+    return Text(shown, no_wrap=True, overflow="ellipsis")
 
 
 def _whole_log(step: _Running) -> Text:

@@ -37,7 +37,7 @@ class Messages:
         """
         if isinstance(error, BuildError) and with_log:
             for line in error.log:
-                self._print((workflow.without_commands(f"  | {clean(line)}"), "dim"))
+                self._print((workflow.without_commands(f"  | {clean(line)}"), ""))
         # Two lines are two lines: a terminal folds them, and a program can count on them.
         self._print(("error: ", "bold red"), (_clean(error.message), ""))
         self._print(("hint: ", "bold"), (_clean(error.hint), ""))
@@ -45,7 +45,7 @@ class Messages:
 
     def warning(self, text: str) -> None:
         """Print what the user should know and the command can go on with."""
-        self._print(("warning: ", "bold yellow"), (_clean(text), ""))
+        self._print(("warning: ", "bold magenta"), (_clean(text), ""))
         self._annotate("warning", "releasetag", text)
 
     def note(self, text: str) -> None:

@@ -43,7 +43,7 @@ def test_the_name_alone_lists_the_commands(run_here: Run, tmp_path: Path) -> Non
         assert f"\n  {command} " in alone.stdout
 
 
-@pytest.mark.parametrize("columns", ["50", "80", "200"])
+@pytest.mark.parametrize("columns", ["50", "80", "120"])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_is_plain_text_that_fits(
     command: str, columns: str, run_here: Run, tmp_path: Path

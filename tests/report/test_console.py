@@ -9,13 +9,20 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
+from rich.terminal_theme import (
+    DEFAULT_TERMINAL_THEME,
+    DIMMED_MONOKAI,
+    NIGHT_OWLISH,
+    SVG_EXPORT_THEME,
+)
 
 from releasetag.errors import BuildError, ConflictError, PushError
+from releasetag.findings import Finding
 from releasetag.fix import Fixes
 from releasetag.promote import PromotionPlan
 from releasetag.publish import Provenance
 from releasetag.reference import parse_reference, parse_repository
-from releasetag.report.console import PlainConsole, Tables, open_console, print_line
+from releasetag.report.console import PlainConsole, Tables, is_live, open_console, print_line
 from releasetag.report.messages import Messages
 from releasetag.report.record import PromoteResult, PublishResult, Record
 from releasetag.tagging import TagResult
@@ -31,6 +38,7 @@ from tests.support.records import (
     result,
     terminal,
 )
+from tests.support.run import ROOT
 
 LONG = "a reason that goes on and on " * 6
 OTHER = f"sha256:{'3' * 64}"
@@ -277,6 +285,81 @@ def test_colours_are_left_out_where_nobody_wants_them(
     assert isinstance(console, Console)
     shown = Tables(console).format_plan(plan())
     assert bool(re.search(r"\x1b\[[0-9;]*3[0-9][0-9;]*m", shown)) is has_colours
+
+
+class Screen(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("environ", "is_drawn"),
+    [
+        ({}, True),
+        ({"NO_COLOR": "1"}, True),
+        ({"CI": "false"}, True),
+        ({"CI": ""}, True),
+        ({"CI": "true"}, False),
+        ({"CI": "1", "FORCE_COLOR": "1"}, False),
+        ({"TERM": "dumb"}, False),
+    ],
+)
+def test_only_a_terminal_that_is_no_log_is_redrawn(
+    environ: dict[str, str], is_drawn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR", "CI", "COLORTERM", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"TERM": "xterm", **environ}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "stderr", Screen())
+    assert is_live(open_console(stderr=True)) is is_drawn
+
+
+def test_no_colour_is_lost_on_a_light_or_a_dark_terminal() -> None:
+    """Yellow, white and what is dim cannot be read on white, blue and black not on black."""
+    sources = "".join(file.read_text() for file in (ROOT / "releasetag" / "report").glob("*.py"))
+    styles = set(re.findall(r'"((?:bold )?(?:[a-z]+_)?(?:dim|' + "|".join(ANSI) + r'))"', sources))
+    assert styles, "no style is found"
+    assert styles <= {f"{bold}{name}" for bold in ("", "bold ") for name in READABLE}
+    for theme in (DEFAULT_TERMINAL_THEME, DIMMED_MONOKAI, NIGHT_OWLISH, SVG_EXPORT_THEME):
+        for name in READABLE:
+            colour = theme.ansi_colors[ANSI.index(name)]
+            assert contrast(tuple(colour), theme.background_color) >= 2.5, (name, theme)
+
+
+ANSI = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
+READABLE = ("red", "green", "magenta", "cyan")
+
+
+def contrast(one: tuple[int, ...], other: tuple[int, ...]) -> float:
+    """The contrast of two colours, as WCAG 2.1 has it."""
+
+    def luminance(colour: tuple[int, ...]) -> float:
+        parts = [c / 255 for c in colour]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_long_name_keeps_other_reasons_beside_theirs_and_no_digest_is_cut(width: int) -> None:
+    image = f"registry.example.com/{'a-long-path/' * 4}app"
+    findings = [
+        Finding("engine", "ok", LONG.strip()),
+        Finding(image, "ok", "has 6 tags"),
+        Finding("tag", "ok", f"names {DIGEST}"),
+    ]
+    shown = Tables(terminal(width)).format_doctor(findings)
+    lines = shown.splitlines()
+    assert lines[0].startswith("  ok  engine  a reason that goes on")
+    (end,) = [n for n, line in enumerate(lines) if line.startswith(f"  ok  {image}")]
+    assert all(line.startswith(" " * 14) for line in lines[1:end])
+    assert all(cell_len(line) <= width for line in lines)
+    assert DIGEST in shown
 
 
 def test_a_log_has_the_same_lines_as_rich_would_print(monkeypatch: pytest.MonkeyPatch) -> None:
