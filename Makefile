@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test-fast test test-slow test-engines lint format lock bench mutants clean
+.PHONY: help dev demo test-fast test test-slow test-engines lint format generated lock bench mutants clean
 
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -43,6 +43,11 @@ lint: $(VENV)/made ## Check style, types, layers and workflows
 format: $(VENV)/made ## Format, and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+generated: $(VENV)/made ## Make the files that are made from the code: layers, schema, man page
+	$(BIN)/python scripts/layers --write
+	$(BIN)/python scripts/schema --write
+	$(BIN)/python scripts/man --write
 
 lock: $(VENV)/made ## Pin what the action installs: the newest that pyproject.toml allows
 	$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
