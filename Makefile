@@ -38,7 +38,7 @@ lint: $(VENV)/made ## Check style, types, layers and workflows
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/zizmor --offline --quiet .
+	$(BIN)/zizmor --offline --quiet --strict-collection .
 
 format: $(VENV)/made ## Format, and fix what can be fixed
 	$(BIN)/ruff format .
@@ -49,10 +49,13 @@ generated: $(VENV)/made ## Make the files that are made from the code: layers, s
 	$(BIN)/python scripts/schema --write
 	$(BIN)/python scripts/man --write
 
-lock: $(VENV)/made ## Pin what the action installs: the newest that pyproject.toml allows
+LOCK = UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv pip compile --quiet --upgrade --universal \
+	  --python-version 3.11 --generate-hashes --output-file
+
+lock: $(VENV)/made ## Pin what the action and the image install: the newest that is allowed
 	$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
-	UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv pip compile --quiet --upgrade --universal \
-	  --python-version 3.11 --generate-hashes --output-file requirements.txt pyproject.toml
+	$(LOCK) requirements.txt pyproject.toml
+	$(LOCK) requirements-build.txt requirements-build.in
 
 bench: $(VENV)/made ## Measure time and memory; needs 5 GB of disk for a few minutes
 	PYTHONPATH=. $(BIN)/python scripts/bench
