@@ -17,7 +17,7 @@ from tests.support.run import ROOT
 def test_what_pages_show_is_right(
     toml: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = tmp_path / "releasetag.toml"
+    file = tmp_path / ("pyproject.toml" if "[tool." in toml else "releasetag.toml")
     file.write_text(toml)
 
     assert main([str(file)]) == 0

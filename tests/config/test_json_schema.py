@@ -40,13 +40,13 @@ def documents_of_tests() -> list[str]:
 
 
 def documents_of_pages() -> list[str]:
-    """Every TOML block of a page."""
+    """Every configuration that a page shows."""
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     return [
         toml
         for page in pages
         for toml in re.findall(r"^```toml\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
-        if "images" in toml or "[[" in toml or "[build" in toml
+        if re.search(r"images|\[\[(?:variants|components)|\[build", toml)
     ]
 
 
@@ -94,10 +94,10 @@ def test_the_schema_has_every_setting_of_a_file(case: Case, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("toml", documents_of_pages())
-def test_the_schema_and_the_program_accept_what_pages_show(toml: str, tmp_path: Path) -> None:
-    load_in(tmp_path, toml=toml)
+def test_the_schema_accepts_what_pages_show(toml: str) -> None:
+    values = tomllib.loads(toml)
 
-    assert list(SCHEMA.iter_errors(tomllib.loads(toml))) == []
+    assert list(SCHEMA.iter_errors(values.get("tool", {}).get("releasetag", values))) == []
 
 
 @settings(max_examples=examples(200))
