@@ -5,12 +5,14 @@ PYTHON ?= python3
 VENV := .venv
 JOBS ?= 2
 BIN := $(VENV)/bin
+LOCK = UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv pip compile --quiet --upgrade --universal \
+	  --python-version 3.11 --generate-hashes --output-file
 
 # Images of Python set it: every worker would compile every test again, in 7 s.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test-fast test test-slow test-engines lint format generated lock bench mutants clean
+.PHONY: help dev demo test-fast test test-slow test-engines lint format lock bench mutants clean
 
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -44,18 +46,16 @@ format: $(VENV)/made ## Format, and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+lock: $(VENV)/made ## Pin what the action installs: the newest that pyproject.toml allows
+	$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+	$(LOCK) requirements.txt pyproject.toml
+	$(LOCK) requirements-build.txt requirements-build.in
+
+.PHONY: generated
 generated: $(VENV)/made ## Make the files that are made from the code: layers, schema, man page
 	$(BIN)/python scripts/layers --write
 	$(BIN)/python scripts/schema --write
 	$(BIN)/python scripts/man --write
-
-LOCK = UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv pip compile --quiet --upgrade --universal \
-	  --python-version 3.11 --generate-hashes --output-file
-
-lock: $(VENV)/made ## Pin what the action and the image install: the newest that is allowed
-	$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
-	$(LOCK) requirements.txt pyproject.toml
-	$(LOCK) requirements-build.txt requirements-build.in
 
 bench: $(VENV)/made ## Measure time and memory; needs 5 GB of disk for a few minutes
 	PYTHONPATH=. $(BIN)/python scripts/bench

@@ -9,7 +9,6 @@ from subprocess import check_output
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from jsonschema import Draft7Validator
 
 from releasetag.config import load
 from releasetag.config.reference import json_schema
@@ -64,10 +63,6 @@ NOT_OF_FORM = (
     "several variants are the default", "as another component has", "is none of the platforms",
 )  # fmt: skip
 """What a schema of the form does not say: the grammar of some values, and several keys at once."""
-
-
-def test_the_schema_is_one() -> None:
-    Draft7Validator.check_schema(json_schema())
 
 
 @pytest.mark.parametrize("toml", documents_of_tests())

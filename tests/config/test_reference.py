@@ -2,7 +2,9 @@
 
 import re
 
-from releasetag.config.reference import markdown
+from jsonschema import Draft7Validator
+
+from releasetag.config.reference import json_schema, markdown
 from releasetag.config.schema import SETTINGS
 
 
@@ -20,3 +22,7 @@ def test_every_setting_is_a_row_of_the_reference() -> None:
 
 def test_an_option_that_unsets_is_a_variable_that_is_false() -> None:
     assert "| `--no-push` |  | `RELEASETAG_PUSH=false` |" in markdown()
+
+
+def test_the_schema_is_one() -> None:
+    Draft7Validator.check_schema(json_schema())
