@@ -230,8 +230,6 @@ def test_a_shell_completes_commands_options_and_values(
             ("releasetag promo\t", "releasetag promote "),
             ("2\t", r"2\.0\.0-rc\.1 "),
             ("--allow-d\t", "--allow-downgrade "),
-            ("--rem\t", "--remote "),
-            ("up\t", "upstream "),
         ):
             user.type(typed)
             user.wait_for(completed)
@@ -253,10 +251,5 @@ def test_fish_completes_commands_options_and_values(
         return [line.partition("\t")[0] for line in printed.splitlines()]
 
     assert fish(script) == []
-    lines = ["releasetag promo", "releasetag promote 2", "releasetag plan --remote up"]
-    assert fish("; ".join(f"complete -C '{line}'" for line in lines)) == [
-        "promote",
-        "2.0.0-rc.1",
-        "upstream",
-    ]
-    assert "releasetag.toml" in fish("complete -C 'releasetag plan --config rel'")
+    assert fish("complete -C 'releasetag promote 2'") == ["2.0.0-rc.1"]
+    assert fish("complete -C 'releasetag plan --config rel'") == ["releasetag.toml"]
