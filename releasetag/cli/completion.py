@@ -32,10 +32,10 @@ _PLAIN = re.compile(r"[\w.+,:/@-]+", re.ASCII)
 
 
 def complete(instruction: str, environ: Mapping[str, str]) -> int:
-    """Print a script, or what may be at the cursor.
+    """Print a script, or what may stand at the cursor.
 
     Returns:
-        The exit code. Of an error there is no other sign: a message would be amid the prompt.
+        The exit code. An error has no other sign: a message would break the line that is typed.
     """
     from typer._completion_classes import completion_init
     from typer.completion import shell_complete
@@ -45,12 +45,12 @@ def complete(instruction: str, environ: Mapping[str, str]) -> int:
     # Typer would read help texts as Rich's markup, which takes 0.1 s and loses what is in brackets.
     modules: dict[str, object] = sys.modules  # type: ignore[assignment]
     rich = modules.get("rich")
-    modules["rich"] = None
-    completion_init()
     words = (environ.get("COMP_WORDS") or environ.get("_TYPER_COMPLETE_ARGS") or "").split()
     try:
+        modules["rich"] = None
+        completion_init()
         return shell_complete(command_of(words[1:]), {}, PROGRAM, VARIABLE, instruction)
-    except SystemExit as end:  # which is what tells fish whether there is anything
+    except SystemExit as end:  # fish reads from the code whether there is anything
         return int(end.code or 0)
     except Exception:  # noqa: BLE001 (whatever it is, it is not what the user is about)
         return 1
