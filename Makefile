@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 JOBS ?= 2
 BIN := $(VENV)/bin
+LOCK = UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv pip compile --quiet --upgrade --universal \
+	  --python-version 3.11 --generate-hashes --output-file
 
 # Images of Python set it: every worker would compile every test again, in 7 s.
 unexport PYTHONDONTWRITEBYTECODE
@@ -38,7 +40,7 @@ lint: $(VENV)/made ## Check style, types, layers and workflows
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/zizmor --offline --quiet .
+	$(BIN)/zizmor --offline --quiet --strict-collection .
 
 format: $(VENV)/made ## Format, and fix what can be fixed
 	$(BIN)/ruff format .
@@ -46,8 +48,14 @@ format: $(VENV)/made ## Format, and fix what can be fixed
 
 lock: $(VENV)/made ## Pin what the action installs: the newest that pyproject.toml allows
 	$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
-	UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv pip compile --quiet --upgrade --universal \
-	  --python-version 3.11 --generate-hashes --output-file requirements.txt pyproject.toml
+	$(LOCK) requirements.txt pyproject.toml
+	$(LOCK) requirements-build.txt requirements-build.in
+
+.PHONY: generated
+generated: $(VENV)/made ## Make the files that are made from the code: layers, schema, man page
+	$(BIN)/python scripts/layers --write
+	$(BIN)/python scripts/schema --write
+	$(BIN)/python scripts/man --write
 
 bench: $(VENV)/made ## Measure time and memory; needs 5 GB of disk for a few minutes
 	PYTHONPATH=. $(BIN)/python scripts/bench

@@ -21,6 +21,10 @@ from releasetag.reference import parse_repository
 from releasetag.template import DEFAULT_TEMPLATES, parse_template
 from releasetag.version import Release, Scheme, Version, highest, version_of
 
+_SCHEMA = (
+    "#:schema https://raw.githubusercontent.com/releasetag/releasetag/main/releasetag/config/"
+    "releasetag.schema.json"
+)
 _ABOUT = "What `releasetag publish` does: https://github.com/releasetag/releasetag#configuration"
 _TOP = PurePosixPath()
 _SUFFIX = re.compile(r"|[._-][A-Za-z0-9][A-Za-z0-9._-]{0,40}")
@@ -61,7 +65,7 @@ class Draft:
 
     def format(self) -> str:
         """Return the file's text."""
-        lines = [*format_comment(_ABOUT), *_top_lines(self.top)]
+        lines = [_SCHEMA, *format_comment(_ABOUT), *_top_lines(self.top)]
         for variant in self.top.variants:
             lines += ["", "[[variants]]", *_dotted(variant)]
         for component in self.components:
