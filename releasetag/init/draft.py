@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any, cast
 
 from releasetag.config.file import check_table
+from releasetag.config.schema import SCHEMA_URL
 from releasetag.errors import UsageError
 from releasetag.fanout import fan_out
 from releasetag.init.survey import Dockerfile, Survey, Tags, component_folders
@@ -21,10 +22,6 @@ from releasetag.reference import parse_repository
 from releasetag.template import DEFAULT_TEMPLATES, parse_template
 from releasetag.version import Release, Scheme, Version, highest, version_of
 
-_SCHEMA = (
-    "#:schema https://raw.githubusercontent.com/releasetag/releasetag/main/releasetag/config/"
-    "releasetag.schema.json"
-)
 _ABOUT = "What `releasetag publish` does: https://github.com/releasetag/releasetag#configuration"
 _TOP = PurePosixPath()
 _SUFFIX = re.compile(r"|[._-][A-Za-z0-9][A-Za-z0-9._-]{0,40}")
@@ -65,7 +62,7 @@ class Draft:
 
     def format(self) -> str:
         """Return the file's text."""
-        lines = [_SCHEMA, *format_comment(_ABOUT), *_top_lines(self.top)]
+        lines = [f"#:schema {SCHEMA_URL}", *format_comment(_ABOUT), *_top_lines(self.top)]
         for variant in self.top.variants:
             lines += ["", "[[variants]]", *_dotted(variant)]
         for component in self.components:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft7Validator
 
+from releasetag.config.reference import json_schema
 from releasetag.git import open_work_tree
 from releasetag.init.draft import make_draft
 from releasetag.init.survey import Survey, survey
@@ -183,6 +185,7 @@ def test_what_the_program_refuses_is_a_remark(project: Project) -> None:
     project.load()
 
 
+VALIDATOR = Draft7Validator(json_schema())
 ANYTHING = st.text(min_size=1, max_size=30)
 
 
@@ -228,6 +231,7 @@ def test_whatever_a_workflow_says_the_file_is_valid(
 
     known = tomllib.loads(text)
     assert set(known) <= {"images", "tags", "build", "variants"}
+    assert list(VALIDATOR.iter_errors(known)) == []
     directory = tmp_path_factory.getbasetemp()
     default = load_in(directory, toml=text).default
     assert any(each.kind == "exact" for each in default.tags)
