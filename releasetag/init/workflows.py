@@ -262,6 +262,7 @@ def _translate_metadata(image: Image, inputs: Mapping[str, Any], resolve: _Resol
     image.suffixes_latest = flavor.get("onlatest") == "true"
     image.tags = list(dict.fromkeys(translated))
     _share_suffix(image)
+    _translate_list(image, "annotations", _lines(inputs.get("annotations")), resolve)
     labels = _lines(inputs.get("labels"))
     _translate_map(image, "labels", labels, resolve)
 
@@ -395,7 +396,7 @@ def _translate_list(image: Image, key: str, items: Iterable[str], resolve: _Reso
         else:
             found.append(resolved)
     if found:
-        image.build[key] = found
+        image.build[key] = [*image.build.get(key, []), *found]
 
 
 def _translate_map(image: Image, key: str, lines: Iterable[str], resolve: _Resolve) -> None:

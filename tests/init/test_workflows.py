@@ -180,6 +180,17 @@ outputs: type=oci""",
     assert "not taken: outputs: type=oci" in remarks
 
 
+def test_labels_and_annotations_of_metadata_action_are_the_builds(project: Project) -> None:
+    image = translated(
+        project,
+        "images: acme/shop\nlabels: |\n  team=web\n  by=${{ github.actor }}\nannotations: |\n  a=b",
+        "annotations: ${{ steps.meta.outputs.annotations }}",
+    )
+
+    assert image.build == {"labels": {"team": "web"}, "annotations": ["a=b"]}
+    assert "not taken: labels: by" in image.remarks
+
+
 def test_githubs_cache_is_one_key(project: Project) -> None:
     image = translated(project, build="cache-from: type=gha\ncache-to: type=gha,mode=max")
 
