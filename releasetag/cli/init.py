@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 _CONFIG = "releasetag.toml"
 
 
+def _systems() -> list[str]:
+    from releasetag.init.pipelines import SYSTEMS
+
+    return list(SYSTEMS)
+
+
 def init(
     shared: Shared,
     *,
@@ -26,6 +32,7 @@ def init(
         typer.Option(
             "--ci",
             metavar="SYSTEM",
+            autocompletion=_systems,
             help="github, gitlab, woodpecker, drone, jenkins, circleci, azure, bitbucket,"
             " buildkite or forgejo. Default: by the git remote, else github.",
         ),

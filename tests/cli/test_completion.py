@@ -84,6 +84,7 @@ class Complete:
         ("releasetag promote 1.2.3 -t ", ["1.2-alpine", "alpine"]),
         ("releasetag explain 1.2.3", ["1.2.3-alpine"]),
         ("releasetag publish --jobs ", []),
+        ("releasetag init --ci git", ["github", "gitlab"]),
         ("releasetag plan ", []),  # the shell completes directories
     ],
 )

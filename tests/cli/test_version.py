@@ -90,7 +90,7 @@ sys.exit(code)
         (["--help"], "pydantic git rich docker httpx"),
         (["publish", "--help"], "pydantic git rich docker httpx"),
         (["init", "--json"], "pydantic rich docker httpx"),
-        (["plan"], "pydantic rich docker httpx releasetag.report.json"),
+        (["plan"], "pydantic rich docker httpx yaml releasetag.report.json"),
         (["plan", "--json"], "pydantic rich docker httpx"),
     ],
 )
