@@ -18,6 +18,11 @@ from tests.support.registry import RegistryServer
 from tests.support.run import Finished
 
 
+@pytest.fixture
+def run(run_in_process: Run) -> Run:
+    return run_in_process
+
+
 def checks(done: Finished) -> dict[str, list[tuple[str, str]]]:
     """Status and text of each check, by its subject."""
     found: dict[str, list[tuple[str, str]]] = {}

@@ -15,6 +15,11 @@ from tests.support.run import Finished
 
 
 @pytest.fixture
+def run(run_in_process: Run) -> Run:
+    return run_in_process
+
+
+@pytest.fixture
 def app(git_repository: GitRepository) -> GitRepository:
     """The releases v1.2.2, v1.2.3 and v1.3.0."""
     for name in ("v1.2.2", "v1.2.3", "v1.3.0"):

@@ -12,6 +12,11 @@ from tests.support.registry import RegistryServer
 
 
 @pytest.fixture
+def run(run_in_process: Run) -> Run:
+    return run_in_process
+
+
+@pytest.fixture
 def app(git_repository: GitRepository) -> GitRepository:
     """The releases v1.9.0, v1.9.1, v2.0.0 and v2.1.0-rc.1."""
     for name in ("v1.9.0", "v1.9.1", "v2.0.0", "v2.1.0-rc.1"):

@@ -33,6 +33,11 @@ ALPINE = ["1.2.3-alpine", "1.2-alpine", "alpine"]
 
 
 @pytest.fixture
+def run(run_in_process: Run) -> Run:
+    return run_in_process
+
+
+@pytest.fixture
 def images(registry: RegistryServer, second_registry: RegistryServer) -> list[str]:
     """The repositories to publish to."""
     return [f"{each.address}/acme/app" for each in (registry, second_registry)]

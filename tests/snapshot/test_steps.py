@@ -45,8 +45,8 @@ class Clone:
 
 
 @pytest.fixture
-def clone(app: GitRepository, run: Run, registry: RegistryServer) -> Clone:
-    return Clone(app, run, registry)
+def clone(app: GitRepository, run_in_process: Run, registry: RegistryServer) -> Clone:
+    return Clone(app, run_in_process, registry)
 
 
 def test_the_default_branch_has_edge_and_the_commit_its_own_tag(clone: Clone) -> None:
