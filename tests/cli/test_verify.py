@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from releasetag.cli.signals import Stopped
+from releasetag.fix import Fixer
 from tests.conftest import Run, StartProxy
 from tests.support.cli import LABEL, no_engine, put_release, writes
 from tests.support.fault import Answer
@@ -289,3 +291,23 @@ def test_a_registry_that_takes_nothing_is_an_error_of_its_own(
     assert done.returncode == 6, done
     assert done.json["error"]["kind"] == "auth"
     assert [each["status"] for each in done.json["moved"]] == ["failed"]
+
+
+def test_a_signal_while_tags_are_moved_says_what_was(
+    app: GitRepository,
+    run_here: Run,
+    registry: RegistryServer,
+    image: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put_release(registry, "2.0.0", "2.0")
+
+    def stop(*_: object) -> None:
+        raise Stopped(signal.SIGTERM)
+
+    monkeypatch.setattr(Fixer, "run", stop)
+    done = run_here("verify", "--fix", "--json", "-i", image, cwd=app.path)
+
+    assert done.returncode == 128 + signal.SIGTERM
+    assert done.json["error"]["message"] == "interrupted: nothing was moved"
+    assert (done.json["repositories"], done.json["moved"]) == ([], [])
