@@ -4,7 +4,7 @@ Whether an account may push is asked as crane asks it: an upload is started, and
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from releasetag.config import Configuration, Settings
@@ -26,6 +26,11 @@ _EMULATORS = {
     "amd64": "x86_64", "arm64": "aarch64", "arm": "arm", "386": "i386", "ppc64le": "ppc64le",
     "s390x": "s390x", "riscv64": "riscv64",
 }  # fmt: skip
+
+# Docker Hub, ECR, Artifact Registry, ACR, Quay. Harbor and GitLab have any name.
+_HAS_RULES = re.compile(
+    r"(^|\.)docker\.io$|\.dkr\.ecr\..*\.amazonaws\.com|-docker\.pkg\.dev$|\.azurecr\.io$|^quay\.io$"
+)
 
 
 def examine(
@@ -58,6 +63,15 @@ def examine(
     jobs = configuration.default.jobs
     for _, found in map_parallel(lambda each: _repository(tools, each), list(repositories), jobs):
         yield from found
+    for repository in repositories:
+        tags = dict.fromkeys(
+            template.text
+            for each in built
+            if repository in each.images
+            for template in each.tags
+            if template.kind == "floating"
+        )
+        yield from _immutability(repository, list(tags))
 
 
 def _problem(subject: str, error: ReleasetagError, status: FindingStatus = "problem") -> Finding:
@@ -210,6 +224,17 @@ def _repository(tools: Tools, repository: Repository) -> list[Finding]:
     # What cannot be reached, or not without a login, is said once.
     is_all = pushed.status == "problem" and listed.status != "ok"
     return [pushed] if is_all else [listed, pushed]
+
+
+def _immutability(repository: Repository, floating: Sequence[str]) -> Iterator[Finding]:
+    """Say where tags may be immutable by a rule, which no registry can be asked for."""
+    if floating and _HAS_RULES.search(repository.registry):
+        yield Finding(
+            str(repository),
+            "note",
+            "may have a rule that makes tags immutable, which cannot be asked for",
+            f"except the floating tags from it: {', '.join(floating)}",
+        )
 
 
 def worst(findings: list[Finding]) -> int:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from releasetag import doctor
 from releasetag.config import load
 from releasetag.doctor import examine
 from releasetag.findings import Finding
@@ -119,6 +120,23 @@ def test_components_that_share_a_tag_are_a_problem(
     found = checks(run("doctor", "--json", cwd=app.path))
     ((status, text),) = found["release"]
     assert (status, "would both publish" in text) == ("problem", True)
+
+
+def test_where_tags_may_be_immutable_the_floating_ones_are_named(
+    app: GitRepository, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No registry is asked: each is a name of which there is no host."""
+    monkeypatch.setattr(doctor, "_repository", lambda *_: [])
+    hosts = (
+        *("acme/app", "1.dkr.ecr.eu-west-1.amazonaws.com/app", "eu-docker.pkg.dev/acme/a/app"),
+        *("acme.azurecr.io/app", "quay.io/acme/app", "ghcr.io/acme/app", "localhost:5000/app"),
+    )
+    done = run("doctor", "--json", *(f"--image={each}" for each in hosts), cwd=app.path)
+    notes = [each for each in done.json["checks"] if "immutable" in each["text"]]
+    assert [each["subject"] for each in notes] == list(hosts[:5])
+    assert {(each["status"], each["hint"]) for each in notes} == {
+        ("note", "except the floating tags from it: {major}.{minor}, latest")
+    }
 
 
 def test_no_image_is_a_problem(app: GitRepository, run: Run) -> None:
