@@ -10,7 +10,8 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test-fast test test-slow test-engines lint format lock bench mutants clean
+.PHONY: help dev demo test-fast test test-slow test-engines lint format docs pictures lock bench \
+  mutants clean
 
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -44,6 +45,14 @@ format: $(VENV)/made ## Format, and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: $(VENV)/made ## Write the reference, and build the site to site/
+	PYTHONPATH=. $(BIN)/python scripts/reference
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(BIN)/zensical build --clean --strict
+
+pictures: $(VENV)/made ## Draw the pictures of the documentation, from real runs
+	PYTHONPATH=. $(BIN)/python scripts/pictures
+
 lock: $(VENV)/made ## Pin what the action installs: the newest that pyproject.toml allows
 	$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
 	UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv pip compile --quiet --upgrade --universal \
@@ -58,7 +67,7 @@ mutants: $(VENV)/made ## Change the rule in a thousand places, and list what no 
 	$(BIN)/mutmut results
 
 clean: ## Remove what these targets made
-	rm -rf $(VENV) build dist mutants .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist mutants site .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 # Made anew when the dependencies change.
 $(VENV)/made: pyproject.toml
