@@ -125,6 +125,15 @@ def test_configuration_can_be_loaded(block: Block, tmp_path: Path) -> None:
         load_in(tmp_path, toml=block.text)
 
 
+@pytest.mark.parametrize("block", blocks("python"), ids=str)
+def test_programs_run(
+    block: Block, repository: GitRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repository.path)
+
+    exec(block.text, {})
+
+
 @pytest.mark.parametrize("block", blocks("json"), ids=str)
 def test_json_is_valid(block: Block) -> None:
     json.loads(block.text)
