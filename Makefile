@@ -49,6 +49,7 @@ docs: $(VENV)/made ## Write the reference, and build the site to site/
 	PYTHONPATH=. $(BIN)/python scripts/reference
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	$(BIN)/zensical build --clean --strict
+	! grep -rnE '<(script|img|link[^>]+stylesheet)[^>]+(src|href)="?(https?:)?//' site --include='*.html'
 
 pictures: $(VENV)/made ## Draw the pictures of the documentation, from real runs
 	PYTHONPATH=. $(BIN)/python scripts/pictures
