@@ -10,7 +10,7 @@ from typing import Literal
 from releasetag.errors import UsageError
 from releasetag.policy import TagPolicy
 from releasetag.template import Kind, Template
-from releasetag.version import Release, Version, channel
+from releasetag.version import Release, Version, at_least, channel
 
 Action = Literal["push", "keep", "skip"]
 
@@ -55,11 +55,11 @@ def fan_out(
         UsageError: a template gives an impossible tag, a floating tag is or could be an exact tag,
             or the version is tagged at another commit as well.
     """
-    known = list(history)
-    _refuse_ambiguous(release, known)
-    policy.check([release], known)
+    others = at_least(history, release.version)
+    _refuse_ambiguous(release, others)
+    policy.check([release], history)
     floating = policy.floating_tags(release.version, release.revision)
-    holders = _higher_holders(floating, release.version, known, policy)
+    holders = _higher_holders(floating, release.version, others, policy)
     tags: dict[str, PlannedTag] = {}
     for template in policy.templates:
         tag = _decide(template, release, holders)
@@ -87,7 +87,7 @@ def higher_releases(
     """Return the releases above a version that a floating tag chooses from, the highest first."""
     return [
         release
-        for release in _descending(r for r in releases if r.version > version)
+        for release in _above(version, releases)
         if name in policy.floating_tags(release.version, release.revision)
     ]
 
@@ -97,13 +97,17 @@ def _higher_holders(
 ) -> dict[str, Release]:
     """Return the release that holds each of the tags, where one above the version does."""
     holders: dict[str, Release] = {}
-    for release in _descending(r for r in history if r.version > version):
+    for release in _above(version, history):
         if len(holders) == len(names):
             break
         for name in policy.floating_tags(release.version, release.revision):
             if name in names:
                 holders.setdefault(name, release)
     return holders
+
+
+def _above(version: Version, releases: Iterable[Release]) -> list[Release]:
+    return _descending(r for r in at_least(releases, version) if r.version > version)
 
 
 def _descending(releases: Iterable[Release]) -> list[Release]:

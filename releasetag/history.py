@@ -1,6 +1,6 @@
 """The history: releases by local and remote git tags, and whether they may be all there are."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -8,7 +8,7 @@ from releasetag.errors import HistoryError, UsageError
 from releasetag.git import LOCAL_HINT, WorkTree
 from releasetag.remote_url import without_credentials
 from releasetag.text import printable
-from releasetag.version import Release, Scheme, version_of
+from releasetag.version import Release, Releases, Scheme, Version
 
 HistoryMode = Literal["auto", "local", "remote"]
 HISTORY_MODES: tuple[HistoryMode, ...] = get_args(HistoryMode)
@@ -33,29 +33,27 @@ class GitTags:
     shallow: bool
     mode: HistoryMode
     remote: str
-    _releases: dict[tuple[str | None, Scheme], tuple[Release, ...]] = field(
+    _releases: dict[tuple[str | None, Scheme, frozenset[Version]], Releases] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
-    def releases(self, prefix: str | None, scheme: Scheme) -> tuple[Release, ...]:
-        """Return the tags that are releases behind a prefix (None: an optional ``v``)."""
-        key = prefix, scheme
+    def releases(
+        self, prefix: str | None, scheme: Scheme, ignored: frozenset[Version] = frozenset()
+    ) -> Releases:
+        """Return the tags that are releases behind a prefix (None: an optional ``v``).
+
+        Args:
+            ignored: the yanked versions, which are left out.
+        """
+        key = prefix, scheme, ignored
         if key not in self._releases:
-            self._releases[key] = tuple(self._parsed(self.commits, *key))
+            self._releases[key] = Releases(self.commits, *key)
         return self._releases[key]
 
-    def releases_at(self, revision: str, prefix: str | None, scheme: Scheme) -> tuple[Release, ...]:
-        """Return the releases of one commit. Unlike `releases`, parse no other tag's name."""
-        names = [name for name, commit in self.commits.items() if commit == revision]
-        return tuple(self._parsed(names, prefix, scheme))
-
-    def _parsed(
-        self, names: Iterable[str], prefix: str | None, scheme: Scheme
-    ) -> Iterator[Release]:
-        for name in names:
-            version = version_of(name, prefix, scheme)
-            if version is not None:
-                yield Release(name, version, self.commits[name])
+    def releases_at(self, revision: str, prefix: str | None, scheme: Scheme) -> Releases:
+        """Return the releases of one commit."""
+        here = {name: commit for name, commit in self.commits.items() if commit == revision}
+        return Releases(here, prefix, scheme)
 
 
 def read_git_tags(tree: WorkTree, mode: HistoryMode, remote: str) -> GitTags:

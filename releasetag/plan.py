@@ -1,6 +1,6 @@
 """From a work tree and settings to a plan. Needs git alone."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from releasetag.config import Configuration, Settings
@@ -48,7 +48,7 @@ class Plan:
     tags: tuple[PlannedTag, ...]
     repositories: tuple[Repository, ...]
     git_tags: GitTags
-    history: tuple[Release, ...]
+    history: Sequence[Release]
     settings: Settings
     variants: "tuple[Plan, ...]" = ()
 

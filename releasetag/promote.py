@@ -63,7 +63,7 @@ class PromotionPlan:
     settings: Settings
     policy: TagPolicy
     manifest: Manifest
-    history: tuple[Release, ...]
+    history: Sequence[Release]
     moves: tuple[Promotion, ...]
     others: tuple[Settings, ...] = ()
 

@@ -4,18 +4,21 @@ Sources: Semantic Versioning 2.0.0; PEP 440, by the library of its authors.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from functools import cached_property
+from typing import Any, Literal, get_args, overload
 
 import semver
 
 __all__ = [
     "SCHEMES",
     "Release",
+    "Releases",
     "Scheme",
     "Snapshot",
     "Version",
+    "at_least",
     "channel",
     "commit_tags",
     "docker_text",
@@ -126,6 +129,82 @@ class Release:
     revision: str
 
 
+class Releases(Sequence[Release]):
+    """The releases among git tags, of which a version is parsed when it is looked at.
+
+    Of 100,000 releases a plan looks at those above its own. Equal to another sequence of the same
+    releases; has no hash.
+
+    Args:
+        commits: the commit of every git tag.
+        prefix: what precedes the version; None is the default, an optional ``v``.
+        scheme: of the versions.
+        ignored: the yanked versions, which are left out.
+    """
+
+    def __init__(
+        self,
+        commits: Mapping[str, str],
+        prefix: str | None,
+        scheme: Scheme,
+        ignored: frozenset[Version] = frozenset(),
+    ) -> None:
+        self._commits, self._prefix, self._scheme = commits, prefix, scheme
+        self._ignored = ignored
+
+    @cached_property
+    def _all(self) -> tuple[Release, ...]:
+        return tuple(self._parsed(self._commits))
+
+    @cached_property
+    def _matches(self) -> list[tuple[str, "re.Match[str]"]]:
+        """The git tags that are semantic versions, with the match of the library's grammar."""
+        ignored = {version.text for version in self._ignored}
+        return [
+            (name, match)
+            for name, text in _texts(self._commits, self._prefix)
+            if (match := _match(text)) and _may_be_version(text) and text not in ignored
+        ]
+
+    def at_least(self, version: Version) -> list[Release]:
+        """Return the releases of this version and of higher ones."""
+        if self._scheme != "semver":
+            return [release for release in self._all if release.version >= version]
+        own = version.order[:3]
+        near = (
+            name
+            for name, match in self._matches
+            if (int(match[1]), int(match[2]), int(match[3])) >= own
+        )
+        return [release for release in self._parsed(near) if release.version >= version]
+
+    def _parsed(self, names: Iterable[str]) -> Iterator[Release]:
+        for name in names:
+            version = version_of(name, self._prefix, self._scheme)
+            if version is not None and version not in self._ignored:
+                yield Release(name, version, self._commits[name])
+
+    def __len__(self) -> int:
+        return len(self._matches if self._scheme == "semver" else self._all)
+
+    def __iter__(self) -> Iterator[Release]:
+        return iter(self._all)
+
+    @overload
+    def __getitem__(self, index: int) -> Release: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Release, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Release | tuple[Release, ...]:
+        return self._all[index]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._all == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment] # as of every sequence that is compared by its items
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """A commit whose image is no release.
@@ -146,10 +225,12 @@ def commit_tags(revision: str) -> tuple[str, str]:
 
 def parse_version(text: str, scheme: Scheme = "semver") -> Version | None:
     """Parse a text that is a version as a whole; None if it is not."""
+    return _PARSERS[scheme](text) if _may_be_version(text) else None
+
+
+def _may_be_version(text: str) -> bool:
     # The library's digits are Unicode's; the specification's are ASCII's.
-    if not text.isascii() or len(text) > _MAX_LENGTH:
-        return None
-    return _PARSERS[scheme](text)
+    return text.isascii() and len(text) <= _MAX_LENGTH
 
 
 def version_of(
@@ -162,11 +243,16 @@ def version_of(
         prefix: what stands before the version; None is the default, an optional ``v``.
         scheme: of the component's versions.
     """
+    for _, text in _texts([git_tag], prefix):
+        return parse_version(text, scheme)
+    return None
+
+
+def _texts(git_tags: Iterable[str], prefix: str | None) -> Iterator[tuple[str, str]]:
+    """Yield the git tags behind a prefix, each with what follows it."""
     if prefix is None:
-        return parse_version(git_tag.removeprefix("v"), scheme)
-    if not git_tag.startswith(prefix):
-        return None
-    return parse_version(git_tag.removeprefix(prefix), scheme)
+        return ((name, name.removeprefix("v")) for name in git_tags)
+    return ((name, name[len(prefix) :]) for name in git_tags if name.startswith(prefix))
 
 
 def docker_text(text: str) -> str:
@@ -187,6 +273,13 @@ def channel(version: Version) -> str:
 def highest(releases: Iterable[Release]) -> Release | None:
     """Return the highest release; of one version behind two names always the same. None of none."""
     return max(releases, key=lambda r: (r.version, r.git_tag), default=None)
+
+
+def at_least(releases: Iterable[Release], version: Version) -> list[Release]:
+    """Return the releases of a version and of higher ones."""
+    if isinstance(releases, Releases):
+        return releases.at_least(version)
+    return [release for release in releases if release.version >= version]
 
 
 def _parse_semver(text: str) -> Version | None:

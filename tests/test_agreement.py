@@ -286,8 +286,10 @@ class AgreementOfLoose(Agreement):
 
 
 TestAgreement = Agreement.TestCase
-TestAgreement.settings = settings(max_examples=examples(200), stateful_step_count=30)
+TestAgreement.settings = settings(max_examples=examples(200, quick=4), stateful_step_count=30)
 TestAgreementOfPep440 = AgreementOfPep440.TestCase
-TestAgreementOfPep440.settings = settings(max_examples=examples(60), stateful_step_count=20)
+TestAgreementOfPep440.settings = settings(
+    max_examples=examples(60, quick=2), stateful_step_count=20
+)
 TestAgreementOfLoose = AgreementOfLoose.TestCase
-TestAgreementOfLoose.settings = settings(max_examples=examples(60), stateful_step_count=20)
+TestAgreementOfLoose.settings = settings(max_examples=examples(60, quick=2), stateful_step_count=20)

@@ -405,7 +405,7 @@ def test_a_run_that_dies_at_a_put_leaves_nothing_that_the_next_does_not_mend(
 turns_of_three = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 40)), max_size=14)
 
 
-@settings(max_examples=examples(150))
+@settings(max_examples=examples(150, quick=5))
 @given(kind=st.sampled_from(KINDS), turns=turns_of_three, order=st.permutations([0, 1, 2]))
 def test_three_runs_may_take_turns_as_they_like(
     kind: tuple[Shape, bool, bool], turns: list[tuple[int, int]], order: list[int]

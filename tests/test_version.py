@@ -1,6 +1,7 @@
 """releasetag.version: git tag name, version, Docker tag text."""
 
 import itertools
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -11,8 +12,10 @@ from packaging.version import Version as Parsed
 from releasetag.reference import is_tag
 from releasetag.version import (
     Release,
+    Releases,
     Scheme,
     Version,
+    at_least,
     channel,
     docker_text,
     highest,
@@ -454,3 +457,54 @@ def test_a_git_tag_is_read_by_the_scheme(
     found = version_of(git_tag, prefix, scheme)
 
     assert (None if found is None else str(found)) == expected
+
+
+# Releases of a history ----------------------------------------------------------------------------
+
+HISTORY = (
+    *(
+        "v1.2.3",
+        "1.2.3",
+        "v1.2.3+9",
+        "v1.2.3+10",
+        "v1.2.4-rc.2",
+        "v1.2.4-rc.10",
+        "v2.0.0",
+        "v10.0.0",
+    ),
+    *("v1.2.0", "v1.2", "v1", "v1.2.3-4", "v01.2.3", "v1.0rc1", "v1!1.0", "v1.2.post1"),
+    *("api/v1.2.3", "api/v2.0.0-rc.1", "nightly", "v\u0661.2.3", f"v{'1' * 1001}.0.0", "vv1.2.3"),
+)
+
+
+@given(
+    names=st.lists(st.sampled_from(HISTORY), unique=True),
+    prefix=st.sampled_from([None, "", "v", "api/v", "web/"]),
+    scheme=st.sampled_from(get_args(Scheme)),
+    yanked=st.sets(st.sampled_from(["1.2.3", "1.2.3+9", "2.0.0", "1.0rc1", "1.2"])),
+    bound=st.sampled_from(["1.2.3", "1.2.3+9", "1.2.4-rc.9", "2.0.0", "0.0.1", "11.0.0"]),
+)
+def test_releases_are_the_tags_that_are_versions_and_not_yanked(
+    names: list[str], prefix: str | None, scheme: Scheme, yanked: set[str], bound: str
+) -> None:
+    """However much of them was looked at before."""
+    ignored = frozenset(filter(None, (parse_version(text, scheme) for text in yanked)))
+    commits = {name: f"{number:040x}" for number, name in enumerate(names)}
+    expected = [
+        Release(name, found, commits[name])
+        for name in names
+        if (found := version_of(name, prefix, scheme)) is not None and found not in ignored
+    ]
+    least = parse_version(bound, scheme) or version("1", scheme)
+    above = [release for release in expected if release.version >= least]
+
+    releases = Releases(commits, prefix, scheme, ignored)
+
+    assert releases.at_least(least) == at_least(expected, least) == above
+    assert len(releases) == len(expected)
+    assert list(releases) == expected
+    assert releases == expected
+    assert releases != [*expected, release("v9.9.9")]
+    assert releases[:2] == tuple(expected[:2])
+    assert [releases[number] for number in range(len(expected))] == expected
+    assert at_least(releases, least) == above

@@ -9,7 +9,7 @@ from releasetag.cli.options import Shared
 from releasetag.config import Configuration, Settings, load
 from releasetag.git import WorkTree, open_work_tree
 from releasetag.history import read_git_tags, require_known
-from releasetag.version import Release
+from releasetag.version import Releases
 
 if TYPE_CHECKING:
     from releasetag.report.messages import Messages
@@ -31,9 +31,7 @@ def prepare(shared: Shared, messages: "Messages") -> tuple[WorkTree, Configurati
     return tree, configuration
 
 
-def history_of(
-    tree: WorkTree, settings: Settings, warn: Callable[[str], None]
-) -> tuple[Release, ...]:
+def history_of(tree: WorkTree, settings: Settings, warn: Callable[[str], None]) -> Releases:
     """Return the releases of a component that count.
 
     Raises:

@@ -11,7 +11,7 @@ from releasetag.history import GitTags, HistoryMode
 from releasetag.policy import TagPolicy
 from releasetag.reference import Repository
 from releasetag.template import DEFAULT_TEMPLATES, Template, expand_platform, parse_template
-from releasetag.version import Release, Scheme, Version, parse_version, version_of
+from releasetag.version import Releases, Scheme, Version, parse_version, version_of
 
 CACHES = ("gha", "registry", "off")
 BUILDERS = ("auto", "buildkit", "classic", "buildx")  # or buildx:NAME
@@ -118,9 +118,9 @@ class Settings(BuildSettings):
         """Return the version that a git tag names; None if it is no release of the component."""
         return version_of(git_tag, self.tag_prefix, self.versions)
 
-    def releases(self, git_tags: GitTags) -> tuple[Release, ...]:
+    def releases(self, git_tags: GitTags) -> Releases:
         """Return the releases of the component that count: yanked ones are left out."""
-        return self.policy.counted(git_tags.releases(self.tag_prefix, self.versions))
+        return git_tags.releases(self.tag_prefix, self.versions, frozenset(self.ignore))
 
     def each_variant(self) -> "tuple[Settings, ...]":
         """Return the settings of each variant to publish; these alone where there are none.

@@ -106,3 +106,26 @@ def test_a_command_imports_what_it_needs(
         check=True,
     )
     assert done.stderr == "[]\n"
+
+
+HTTP = """
+import sys
+from releasetag.cli.main import main
+try:
+    main()
+except SystemExit:
+    import httpx
+    httpx.Client().close()
+    print("click" in sys.modules, file=sys.stderr)
+"""
+
+
+def test_httpx_comes_without_its_command_line(home: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HTTP, "--version"],
+        env=clean_environ(home),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == "False\n"

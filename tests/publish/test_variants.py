@@ -12,7 +12,7 @@ from tests.support.world import FakeRegistry, Runner, World
 
 COMMITS = {"v1.9.0": "0" * 40, "v1.9.1": "1" * 40, "v2.0.0": "2" * 40}
 TEMPLATES = ("{version}", "{major}.{minor}", "latest")
-EVERY = pytest.mark.parametrize("every", [23, pytest.param(1, marks=pytest.mark.slow)])
+EVERY = pytest.mark.parametrize("every", [41, pytest.param(1, marks=pytest.mark.slow)])
 VARIANTS = ("-debian", "-alpine")
 EXACT = {"-debian": ("{}", "{}-debian"), "-alpine": ("{}-alpine",)}
 FLOATING = {

@@ -15,6 +15,7 @@ from releasetag.snapshot.order import Commits, Line, Order
 from releasetag.snapshot.plan import SnapshotPlan, SnapshotTag
 from releasetag.snapshot.steps import SnapshotRun, find_commit, publish
 from releasetag.version import Snapshot
+from tests.support.examples import mostly_slow
 from tests.support.promises import REVISION
 from tests.support.world import PREFLIGHT, FakeRegistry, FakeSource, Runner, World, open_registries
 
@@ -118,20 +119,20 @@ def branch_with_an_edge(**fields: object) -> Branch:
     return branch
 
 
-REQUESTS = range(0, 40, 1)
+before_every_request = pytest.mark.parametrize("requests", mostly_slow(range(32), 5, 15, 25))
 
 
+@before_every_request
 @pytest.mark.parametrize("first", [1, 2])
-def test_two_merges_that_race_leave_the_newer(first: int) -> None:
-    """The one stops before each of its requests, while the other runs from begin to end."""
-    for requests in REQUESTS:
-        branch = branch_with_an_edge()
-        branch.tip = 2
-        (runner,) = start(branch, first)
-        runner.step(requests)
-        finish(start(branch, 3 - first))
-        finish([runner])
-        assert branch.edges() == {2}, requests
+def test_two_merges_that_race_leave_the_newer(first: int, requests: int) -> None:
+    """The one stops before one of its requests, while the other runs from begin to end."""
+    branch = branch_with_an_edge()
+    branch.tip = 2
+    (runner,) = start(branch, first)
+    runner.step(requests)
+    finish(start(branch, 3 - first))
+    finish([runner])
+    assert branch.edges() == {2}
 
 
 @pytest.mark.parametrize("tip", [2, 3])
@@ -181,21 +182,23 @@ def test_a_run_that_was_killed_is_finished_by_the_next(order: list[int], crash: 
     assert branch.edges() == {2}
 
 
+@before_every_request
 @pytest.mark.parametrize("number", [1, 5], ids=["taken back", "another commit in its place"])
 @pytest.mark.parametrize("tip", ["of the run", "of a run that is yet to come"])
-def test_a_late_run_of_a_rewritten_branch_leaves_the_tag(number: int, tip: str) -> None:
-    for requests in REQUESTS:
-        branch = branch_with_an_edge()
-        branch.parents |= {5: [0], 6: [number]}
-        branch.tip = 2
-        (runner,) = start(branch, 2)
-        runner.step(requests)
-        branch.tip = number
-        finish(start(branch, number))
-        if tip != "of the run":
-            branch.tip = 6
-        finish([runner])
-        assert branch.edges() == {number}, requests
+def test_a_late_run_of_a_rewritten_branch_leaves_the_tag(
+    number: int, tip: str, requests: int
+) -> None:
+    branch = branch_with_an_edge()
+    branch.parents |= {5: [0], 6: [number]}
+    branch.tip = 2
+    (runner,) = start(branch, 2)
+    runner.step(requests)
+    branch.tip = number
+    finish(start(branch, number))
+    if tip != "of the run":
+        branch.tip = 6
+    finish([runner])
+    assert branch.edges() == {number}
 
 
 def test_a_branch_that_was_taken_back_takes_its_tag_back() -> None:
@@ -222,16 +225,16 @@ def test_the_image_of_a_merged_topic_is_not_that_of_the_branch() -> None:
     assert branch.edges() == {1}
 
 
-def test_a_late_run_of_a_pull_request_gives_the_tag_to_the_newer_one() -> None:
-    for requests in REQUESTS:
-        branch = branch_with_an_edge(is_pull=True)
-        branch.tip = 1
-        (runner,) = start(branch, 1)
-        runner.step(requests)
-        branch.tip = branch.merge = 2
-        finish(start(branch, 2))
-        finish([runner])
-        assert branch.edges() == {2}, requests
+@before_every_request
+def test_a_late_run_of_a_pull_request_gives_the_tag_to_the_newer_one(requests: int) -> None:
+    branch = branch_with_an_edge(is_pull=True)
+    branch.tip = 1
+    (runner,) = start(branch, 1)
+    runner.step(requests)
+    branch.tip = branch.merge = 2
+    finish(start(branch, 2))
+    finish([runner])
+    assert branch.edges() == {2}
 
 
 def test_a_run_whose_image_was_replaced_reports_the_other() -> None:

@@ -133,6 +133,7 @@ def test_without_a_switch_everything_is_as_the_specification_has_it(good: list[s
     }
 
 
+@pytest.mark.slow  # as all that uses the registry
 @pytest.mark.parametrize("misbehaviour", Misbehaviour, ids=lambda each: each.name)
 def test_every_switch_changes_an_answer(good: list[str], misbehaviour: Misbehaviour) -> None:
     assert transcript(misbehaviour) != good

@@ -62,10 +62,10 @@ def test_a_session_uses_the_transport_of_the_engine(
 
 def test_nothing_is_left_of_a_session(connected: Engine, tag: str, ssh_agent: SshAgent) -> None:
     steps = "RUN --mount=type=ssh --mount=type=secret,id=x test -e $SSH_AUTH_SOCK\n"
+    connected.client.close()  # which keeps its connections for the next request
+    gc.collect()  # what other tests left
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        connected.client.close()  # which keeps its connections for the next request
-        gc.collect()
         threads, files = set(threading.enumerate()), open_files()
         with session_on(connected, agents=[ssh_agent], secrets=[Secret("x", b"x")]) as session_id:
             build_in_session(connected, session_id, busybox_files(steps), tag)
