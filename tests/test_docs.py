@@ -1,5 +1,6 @@
 """README and the site: what they show can be run, loaded and followed."""
 
+import base64
 import difflib
 import importlib
 import json
@@ -9,7 +10,9 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from functools import wraps
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -36,6 +39,7 @@ from tests.support.documents import (
 from tests.support.engine import Engine
 from tests.support.fake_registry import image
 from tests.support.git import DATE, GitRepository
+from tests.support.http_server import QuietHTTPServer
 from tests.support.image import scratch_files
 from tests.support.in_process import run_here, stop_time
 from tests.support.misbehaving import Clock
@@ -367,3 +371,60 @@ def published(tmp_path: Path, registry: RegistryServer) -> Scene:
 @pytest.mark.parametrize("block", [b for b in SHOWN if b.scenario == "published"], ids=str)
 def test_what_a_registry_shows(block: Block, published: Scene) -> None:
     published.check(block)
+
+
+class _PrivateGit(BaseHTTPRequestHandler):
+    """A git remote that is read over HTTP, by alice alone."""
+
+    root = Path()
+
+    def do_GET(self) -> None:
+        """Answer a file of the remote."""
+        given = self.headers.get("Authorization", "").removeprefix("Basic ")
+        file = self.root / self.path.lstrip("/").partition("?")[0]
+        if base64.b64decode(given) != b"alice:secret":
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="git"')
+            self.end_headers()
+        elif file.is_file():
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(file.read_bytes())
+        else:
+            self.send_error(404)
+
+
+@pytest.mark.parametrize(
+    ("line", "user", "password"),
+    [
+        ("git config credential.helper", "GIT_USER", "GIT_TOKEN"),
+        ("git config credential.helper", "GIT_USR", "GIT_PSW"),  # Jenkins
+        ("printf 'machine ", "DRONE_NETRC_USERNAME", "DRONE_NETRC_PASSWORD"),
+    ],
+)
+def test_a_recipe_lets_a_private_remote_be_read(
+    line: str, user: str, password: str, tmp_path: Path
+) -> None:
+    page = (DOCS / "ci.md").read_text("utf-8").splitlines()
+    (command,) = [each.strip(" -") for each in page if line in each and user in each]
+    scene = Scene(tmp_path)
+    scene.release("v1.0.0", "v1.1.0")
+    remote = scene.git.bare_remote()
+    scene.git.git("--git-dir", remote, "update-server-info")
+    scene.git.git("tag", "--delete", "v1.0.0")
+    handler = type("Handler", (_PrivateGit,), {"root": tmp_path})
+    with QuietHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/{remote.name}"
+        scene.git.git("remote", "set-url", "origin", url)
+        environ = scene.environ | {user: "alice", password: "secret"}
+        environ |= {"DRONE_NETRC_MACHINE": "127.0.0.1"}
+        plan = ("plan", "--history", "remote")
+
+        refused = run_here(*plan, cwd=scene.git.path, environ=environ)
+        subprocess.run(["sh", "-c", command], cwd=scene.git.path, env=environ, check=True)
+        done = run_here(*plan, cwd=scene.git.path, environ=environ)
+        server.shutdown()
+
+    assert refused.returncode == 9, refused
+    assert "2 releases known (remote)" in done.stdout, done
