@@ -93,15 +93,29 @@ class GitRepository:
     def bare_remote(self, name: str = "origin") -> Path:
         """Make a bare repository beside this one, its remote, with all branches and tags pushed."""
         path = self.path.with_name(f"{self.path.name}-{name}.git")
-        _git(self.path.parent, "init", "--quiet", "--bare", "--initial-branch=main", path)
-        self.git("remote", "add", name, path.as_uri())
-        self.push(name)
+        # Copied, as `git init`, `git remote` and `git push` are ten processes.
+        write_files(path, _empty_repository())
+        write_files(path, {"config": "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"})
+        with (self.path / ".git/config").open("a") as config:
+            fetch = f"+refs/heads/*:refs/remotes/{name}/*"
+            config.write(f'[remote "{name}"]\n\turl = {path.as_uri()}\n\tfetch = {fetch}\n')
+        self._copy_to(path)
+        branches = self.path / ".git/refs/heads"
+        shutil.copytree(branches, self.path / ".git/refs/remotes" / name, dirs_exist_ok=True)
         return path
 
     def push(self, name: str = "origin") -> None:
         """Push all branches and tags to a remote."""
         self.git("push", "--quiet", name, "--all")
         self.git("push", "--quiet", name, "--tags")
+
+    def _copy_to(self, bare: Path) -> None:
+        for name in ("objects", "refs/heads", "refs/tags", "packed-refs"):
+            source = self.path / ".git" / name
+            if source.is_dir():
+                shutil.copytree(source, bare / name, dirs_exist_ok=True)
+            elif source.exists():
+                shutil.copy(source, bare / name)
 
     def copy(self, path: Path) -> "GitRepository":
         """Copy the directory: faster than the same git commands again."""
