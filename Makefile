@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 JOBS ?= 2
 BIN := $(VENV)/bin
+LOCK = UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv pip compile --quiet --upgrade --universal \
+	  --python-version 3.11 --generate-hashes --output-file
 
 # Images of Python set it: every worker would compile every test again, in 7 s.
 unexport PYTHONDONTWRITEBYTECODE
@@ -39,14 +41,13 @@ lint: $(VENV)/made ## Check style, types, layers and workflows
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/zizmor --offline --quiet .
+	$(BIN)/zizmor --offline --quiet --strict-collection .
 
 format: $(VENV)/made ## Format, and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(VENV)/made ## Write the reference, and build the site to site/
-	PYTHONPATH=. $(BIN)/python scripts/reference
+docs: generated ## Build the documentation site to site/
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	$(BIN)/zensical build --clean --strict
 	! grep -rnE '<(script|img|link[^>]+stylesheet)[^>]+(src|href)="?(https?:)?//' site --include='*.html'
@@ -56,8 +57,15 @@ pictures: $(VENV)/made ## Draw the pictures of the documentation, from real runs
 
 lock: $(VENV)/made ## Pin what the action installs: the newest that pyproject.toml allows
 	$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
-	UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv pip compile --quiet --upgrade --universal \
-	  --python-version 3.11 --generate-hashes --output-file requirements.txt pyproject.toml
+	$(LOCK) requirements.txt pyproject.toml
+	$(LOCK) requirements-build.txt requirements-build.in
+
+.PHONY: generated
+generated: $(VENV)/made ## Make the files that are made from the code: layers, schema, man page, reference
+	$(BIN)/python scripts/layers --write
+	$(BIN)/python scripts/schema --write
+	$(BIN)/python scripts/man --write
+	PYTHONPATH=. $(BIN)/python scripts/reference
 
 bench: $(VENV)/made ## Measure time and memory; needs 5 GB of disk for a few minutes
 	PYTHONPATH=. $(BIN)/python scripts/bench

@@ -18,7 +18,9 @@ _COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*", re.ASCII)
 _LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
 _REGISTRY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?", re.ASCII)
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
+TAG = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
+"""What a tag is in Docker's grammar, as a regular expression."""
+
 _DIGEST = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[0-9a-fA-F]{32,}", re.ASCII)
 
 
@@ -58,7 +60,7 @@ def platform_tag(tag: str, platform: str) -> str:
 
 def is_tag(text: str) -> bool:
     """Whether the text is a tag in Docker's grammar: ``[A-Za-z0-9_][A-Za-z0-9._-]{0,127}``."""
-    return _TAG.fullmatch(text) is not None
+    return re.fullmatch(TAG, text, re.ASCII) is not None
 
 
 def is_digest(text: str) -> bool:

@@ -4,7 +4,7 @@ import re
 import signal
 from collections.abc import Iterable
 from importlib import import_module
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,11 @@ from releasetag.cli.options import with_options
 from releasetag.cli.signals import Stopped
 from releasetag.cli.version import print_version
 from releasetag.errors import UsageError
+
+if TYPE_CHECKING:
+    from typer._click import Command as ClickCommand  # Typer exports it nowhere else
+
+PROGRAM = "releasetag"
 
 # The module in which each command is the function of that name; in the order of help.
 _COMMANDS = {
@@ -40,15 +45,20 @@ def invoke(args: list[str]) -> int:
     Raises:
         UsageError: there is no such command, or it has no such option.
     """
-    # Describing a command takes a while, so it is done for one; help and hints need them all.
-    names = args[:1] if args and args[0] in _COMMANDS else list(_COMMANDS)
     try:
-        code = _app(names)(args, prog_name="releasetag", standalone_mode=False)
+        code = command_of(args)(args, prog_name=PROGRAM, standalone_mode=False)
     except typer.TyperException as error:
         raise _usage_error(error, args) from None
     except (typer.Abort, EOFError):
         raise Stopped(signal.SIGINT) from None
     return code if isinstance(code, int) else 0
+
+
+def command_of(args: list[str]) -> "ClickCommand":
+    """Return the program, with the one command that the arguments are of, or all."""
+    # Describing a command takes a while, so it is done for one; help and hints need them all.
+    names = args[:1] if args and args[0] in _COMMANDS else list(_COMMANDS)
+    return typer.main.get_command(_app(names))
 
 
 def _app(names: Iterable[str]) -> typer.Typer:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from releasetag.cli.completion import complete_tag
 from releasetag.cli.options import Shared
 from releasetag.cli.prepare import prepare
 
@@ -12,7 +13,14 @@ from releasetag.cli.prepare import prepare
 def explain(
     shared: Shared,
     *,
-    tag: Annotated[str, typer.Argument(metavar="TAG", help="A tag, or a repository and its tag.")],
+    tag: Annotated[
+        str,
+        typer.Argument(
+            metavar="TAG",
+            help="A tag, or a repository and its tag.",
+            autocompletion=complete_tag,
+        ),
+    ],
 ) -> int:
     """Explain why a tag names what it names, in every repository.
 

@@ -6,6 +6,7 @@ from releasetag.cli.options import Shared
 from releasetag.errors import UsageError
 
 _CONFIG = """\
+#:schema https://raw.githubusercontent.com/releasetag/releasetag/main/releasetag/config/releasetag.schema.json
 # What `releasetag publish` does: https://github.com/releasetag/releasetag#configuration
 images = [{image}]
 tags = ["{{version}}", "{{major}}.{{minor}}", "latest"]

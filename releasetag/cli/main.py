@@ -68,6 +68,10 @@ def _run(args: list[str]) -> int:
 
             print_version()
             return 0
+        if instruction := os.environ.get("_RELEASETAG_COMPLETE"):
+            from releasetag.cli.completion import complete
+
+            return complete(instruction, os.environ)
         from releasetag.cli.app import invoke
 
         code = invoke(args)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 import typer
 from typer.models import ArgumentInfo
 
+from releasetag.cli.completion import OF_SETTINGS
 from releasetag.config.schema import SETTINGS, Setting, check_text
 from releasetag.config.settings import Settings
 from releasetag.errors import UsageError
@@ -112,6 +113,7 @@ def _option(setting: Setting) -> Any:
             metavar=setting.value_name or None,
             help=setting.help,
             rich_help_panel=setting.panel,
+            autocompletion=OF_SETTINGS.get(setting.name),
         ),
     ]
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from releasetag.cli.completion import complete_floating, complete_version
 from releasetag.cli.options import Shared
 from releasetag.cli.prepare import history_of, prepare
 from releasetag.config.schema import PUBLISHING
@@ -15,7 +16,12 @@ def promote(
     shared: Shared,
     *,
     version: Annotated[
-        str, typer.Argument(metavar="VERSION", help="A published version, or a release's git tag.")
+        str,
+        typer.Argument(
+            metavar="VERSION",
+            help="A published version, or a release's git tag.",
+            autocompletion=complete_version,
+        ),
     ],
     tag: Annotated[
         list[str] | None,
@@ -25,6 +31,7 @@ def promote(
             metavar="TAG",
             help="A floating tag to move, by name or template; may be repeated. Default: all that"
             " apply to the version.",
+            autocompletion=complete_floating,
         ),
     ] = None,
     allow_downgrade: Annotated[

@@ -21,6 +21,8 @@ _IF_EMPTY = "give it a value, or remove the line"
 
 Table = dict[str, Any]
 
+VARIANT_NAME = "[A-Za-z0-9][A-Za-z0-9._-]*"
+VARIANT_SUFFIX = "|[._-][A-Za-z0-9][A-Za-z0-9._-]*"
 VARIANT_KEYS = {
     "name": "What --variant calls it.",
     "suffix": "Of its tags. Default: - and the name; empty: they have none.",
@@ -120,14 +122,14 @@ def _section(table: Table, where: str, directory: Path, more: list[str]) -> Sect
 
 def _variant(entry: Table, where: str, number: int, directory: Path) -> Variant:
     name = entry.pop("name", None)
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+    if not isinstance(name, str) or not re.fullmatch(VARIANT_NAME, name):
         raise UsageError(
             f"{where} {number} has no name of letters, digits, '.', '_' and '-'",
             'give it one, as in name = "alpine"',
         )
     place = f"{where} {name}"
     suffix, latest = entry.pop("suffix", f"-{name}"), entry.pop("latest", "")
-    if not isinstance(suffix, str) or not re.fullmatch(r"|[._-][A-Za-z0-9][A-Za-z0-9._-]*", suffix):
+    if not isinstance(suffix, str) or not re.fullmatch(VARIANT_SUFFIX, suffix):
         raise UsageError(
             f"{place}: suffix is not '-', '_' or '.' and a word",
             'write it as in suffix = "-alpine"',

@@ -3,10 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from releasetag.config.file import VARIANT_KEYS
-from releasetag.config.schema import SETTINGS, Setting
+from releasetag.config.file import VARIANT_KEYS, VARIANT_NAME, VARIANT_SUFFIX
+from releasetag.config.schema import SCHEMA_URL, SETTINGS, Setting
 from releasetag.config.settings import Settings
 
+_ITEM_HELP = {
+    "tag": "A tag template.",
+    "follows": "Which versions move the floating tag. Default: stable.",
+}
 _STRING: Mapping[str, Any] = {"type": "string"}
 _TYPES: Mapping[str, Mapping[str, Any]] = {
     "text": {**_STRING, "pattern": r"\S"},
@@ -51,49 +55,73 @@ def _row(setting: Setting) -> str:
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of ``releasetag.toml``."""
-    shared = _properties([s for s in SETTINGS.values() if s.key])
-    own = _properties([s for s in SETTINGS.values() if s.key and not s.for_all])
+    """Return the JSON Schema of ``releasetag.toml`` and of ``[tool.releasetag]``.
+
+    Draft 7, which SchemaStore and the editors that read it have.
+    """
     variant = {
-        key: {"type": "boolean" if key == "default" else "string", "description": help}
-        for key, help in VARIANT_KEYS.items()
+        "name": {**_STRING, "pattern": f"^{VARIANT_NAME}$"},
+        "suffix": {**_STRING, "pattern": f"^({VARIANT_SUFFIX})$"},
+        "latest": _STRING,
+        "default": {"type": "boolean"},
     }
-    varied = _properties([s for s in SETTINGS.values() if s.key and s.of_variant])
+    variant = {key: {**of, "description": VARIANT_KEYS[key]} for key, of in variant.items()}
     variants = {
         "type": "array",
-        "items": {**_object({**variant, **varied}), "required": ["name"]},
+        "items": {"$ref": "#/definitions/variant"},
         "description": "Several images of one release, each with its suffix.",
     }
-    own["variants"] = variants
-    component = {**_object({"name": _STRING, **own}), "required": ["tag-prefix"]}
     components = {
         "type": "array",
-        "items": component,
+        "items": {"$ref": "#/definitions/component"},
         "description": "The components of a monorepo, chosen by the prefix of the git tag.",
     }
+    name = {**_STRING, "description": "What messages call it. Default: its number."}
+    keys = [s for s in SETTINGS.values() if s.key]
+    whole = _keys(keys)
+    own = _keys([s for s in keys if not s.for_all])
+    varied = _keys([s for s in keys if s.of_variant])
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
+        "$id": SCHEMA_URL,
         "title": "releasetag.toml",
-        **_object({**shared, "variants": variants, "components": components}),
+        "description": "The configuration of releasetag, in releasetag.toml or in pyproject.toml"
+        " as [tool.releasetag]",
+        **_object({**whole, "variants": variants, "components": components}),
+        "definitions": {
+            "component": {
+                **_object({"name": name, **own, "variants": variants}),
+                "required": ["tag-prefix"],
+                "description": "One of the components of a monorepo",
+            },
+            "variant": {
+                **_object({**variant, **varied}),
+                "required": ["name"],
+                "description": "One of several images of a release",
+            },
+            "build": _build([s for s in keys if s.key.startswith("build.")]),
+        },
     }
 
 
-def _properties(settings: list[Setting]) -> dict[str, Any]:
-    properties: dict[str, Any] = {}
-    for setting in settings:
-        section, _, key = setting.key.rpartition(".")
-        inside = properties
-        if section:
-            inside = properties.setdefault(section, _object({}))["properties"]
-        inside[key] = _value(setting)
-    of_platform = {s.key.rpartition(".")[2]: _value(s) for s in settings if s.of_platform}
-    if of_platform:
-        properties["build"]["properties"]["platform"] = {
-            "type": "object",
-            "additionalProperties": _object(of_platform),
-            "description": "Where the build of a platform differs, by the platform.",
-        }
-    return properties
+def _keys(settings: list[Setting]) -> dict[str, Any]:
+    """Return the properties of a table; `build` is one for all of them."""
+    properties = {s.key: _value(s) for s in settings if not s.key.startswith("build.")}
+    return {**properties, "build": {"$ref": "#/definitions/build"}}
+
+
+def _build(settings: list[Setting]) -> dict[str, Any]:
+    properties = {s.key.removeprefix("build."): _value(s) for s in settings}
+    of_platform = {s.key.removeprefix("build."): _value(s) for s in settings if s.of_platform}
+    platform = {
+        "type": "object",
+        "additionalProperties": _object(of_platform),
+        "description": "Where the build of a platform differs, by the platform.",
+    }
+    return {
+        **_object({**properties, "platform": platform}),
+        "description": "How the image is built",
+    }
 
 
 def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,8 +134,13 @@ def _value(setting: Setting) -> dict[str, Any]:
         value = {"enum": list(setting.choices)}
     elif setting.may_be_empty:
         value = dict(_STRING)
-    elif setting.item_keys:
+    if setting.pattern:
+        text = {**_STRING, "pattern": setting.pattern}
+        value = {**value, "items": text} if "items" in value else text
+    if setting.item_keys:
         text, keys = value["items"], setting.item_keys
-        table = _object({key: {"enum": list(of)} if of else text for key, of in keys.items()})
+        of_keys = {key: {"enum": list(of)} if of else text for key, of in keys.items()}
+        table = _object({k: {**of, "description": _ITEM_HELP[k]} for k, of in of_keys.items()})
         value["items"] = {"anyOf": [text, {**table, "required": list(keys)[:1]}]}
+        value["minItems"] = 1
     return {**value, "description": setting.help}

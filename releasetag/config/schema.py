@@ -15,8 +15,8 @@ from typing import Any, Literal, TypeVar
 from releasetag.config.settings import BUILDERS, CACHES
 from releasetag.errors import UsageError
 from releasetag.history import HISTORY_MODES
-from releasetag.reference import is_tag, parse_repository
-from releasetag.template import FOLLOWS, Template, parse_template
+from releasetag.reference import TAG, is_tag, parse_repository
+from releasetag.template import FIELDS, FOLLOWS, Template, parse_template
 from releasetag.version import SCHEMES, Scheme, Version, parse_version
 
 Parsed = TypeVar("Parsed")
@@ -37,6 +37,12 @@ Layer = dict[str, Any]
 """What one place gives, by the name of the setting."""
 
 VARIABLE_PREFIX = "RELEASETAG_"
+
+SCHEMA_URL = (
+    "https://raw.githubusercontent.com/releasetag/releasetag/main/"
+    "releasetag/config/releasetag.schema.json"
+)
+"""Where the JSON Schema is published, for editors."""
 
 # Headings in help.
 SOURCE, BUILDING, PUBLISHING, OPTIONS = "What to publish", "Building", "Publishing", "Options"
@@ -67,6 +73,8 @@ class Setting:
         for_all: whether it is one for all components, and no key of a component.
         item_keys: where an item of a list in the file may be a table of strings, its keys with
             their possible values (empty: any); the first one is required.
+        pattern: what a text, or an item of a list, has to match for `parse`; empty: only `parse`
+            knows. For editors: an expression of JavaScript and of Python.
     """
 
     name: str
@@ -84,6 +92,7 @@ class Setting:
     may_be_empty: bool = False
     for_all: bool = False
     item_keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    pattern: str = ""
 
     @property
     def value_name(self) -> str:
@@ -213,8 +222,11 @@ def _builder(text: str) -> str:
     return text
 
 
+_PLATFORM = "[a-z0-9]+/[a-z0-9_]+(?:/[a-z0-9.]+)?"
+
+
 def _platform(text: str) -> str:
-    if not re.fullmatch(r"[a-z0-9]+/[a-z0-9_]+(?:/[a-z0-9.]+)?", text, re.ASCII):
+    if not re.fullmatch(_PLATFORM, text, re.ASCII):
         raise UsageError(
             f"{text!r} is not a platform", "write it as in linux/amd64 or linux/arm/v7"
         )
@@ -273,6 +285,8 @@ def _insecure_registry(text: str) -> str:
     return registry
 
 
+_FIELD = rf"\{{({'|'.join(FIELDS)})\}}"
+
 # fmt: off
 _ROWS = (
     Setting("context", "path", "--context", "DIR", panel=SOURCE, key="build.context",
@@ -300,7 +314,7 @@ _ROWS = (
             help="A label for the image."),
     Setting("platforms", "list", "--platform", "P[,P…]", panel=BUILDING, key="build.platforms",
             commands=(*_BUILD, "doctor"),
-            parse=_platforms,
+            parse=_platforms, pattern=rf"^\s*({_PLATFORM}\s*)?(,\s*({_PLATFORM}\s*)?)*$",
             help="Platforms to build for, such as linux/arm64."),
     Setting("secrets", "lines", "--secret", "id=ID,src=FILE|env=VAR", panel=BUILDING,
             key="build.secrets",
@@ -325,7 +339,7 @@ _ROWS = (
     Setting("add_hosts", "lines", "--add-host", "HOST:IP", panel=BUILDING, key="build.add-hosts",
             help="A host name for RUN steps."),
     Setting("shm_size", "text", "--shm-size", "SIZE", panel=BUILDING, key="build.shm-size",
-            parse=_size,
+            parse=_size, pattern="^[0-9]{1,15}[bkmgBKMG]?[bB]?$",
             help="The size of /dev/shm in RUN steps, such as 64m."),
     Setting("provenance", "text", "--provenance", "true|false|mode=…", panel=BUILDING,
             key="build.provenance",
@@ -350,7 +364,7 @@ _ROWS = (
             help="What the build may do besides, such as network.host, as buildx has it."),
     Setting("builder", "text", "--builder", "BUILDER", panel=BUILDING, key="build.builder",
             commands=(*_BUILD, "doctor"),
-            parse=_builder,
+            parse=_builder, pattern=f"^({'|'.join(BUILDERS)})$|^buildx:",
             help="auto, buildkit, classic or buildx[:NAME]. Default: auto."),
 
     Setting("part", "text", "--part", "PLATFORM", panel=PUBLISHING, parse=_platform,
@@ -373,7 +387,7 @@ _ROWS = (
             help="Run before floating tags move; failing stops them. Repeatable."),
 
     Setting("edge", "text", "--edge", "TAG", panel=PUBLISHING, key="edge", commands=("snapshot",),
-            parse=_tag,
+            parse=_tag, pattern=f"^{TAG}$",
             help="The tag of the default branch. Default: edge."),
 
     Setting("images", "list", "--image", "REPOSITORY", short="-i", key="images", commands=_ALL,
@@ -382,6 +396,7 @@ _ROWS = (
     Setting("tags", "list", "--tag", "TEMPLATE", short="-t", key="tags",
             commands=("plan", "publish", *_ASKING),
             parse=_templates, item_keys={"tag": (), "follows": FOLLOWS},
+            pattern=rf"^([A-Za-z0-9_]|{_FIELD})([A-Za-z0-9._-]|{_FIELD})*$",
             help="A tag template; may be repeated. Default: {version}, {major}.{minor}, latest."),
     Setting("variants", "list", "--variant", "NAME", commands=_ALL, parse=_each(str),
             help="Only this one of the [[variants]]; may be repeated. Default: all."),

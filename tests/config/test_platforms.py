@@ -8,8 +8,7 @@ import pytest
 from releasetag.config import Settings
 from releasetag.config.reference import json_schema, markdown
 from releasetag.errors import UsageError
-from tests.config.test_reference import SCHEMA
-from tests.support.config import load_in
+from tests.support.config import SCHEMA, load_in
 
 TOML = """
     images = ["acme/app"]
@@ -192,5 +191,5 @@ def test_the_schema_and_the_reference_know_the_table() -> None:
             elif "variants" in place:
                 whole = {"variants": [{"name": "a", **inside}]}
             assert SCHEMA.is_valid(whole) is is_valid
-    assert "platform" in json_schema()["properties"]["build"]["properties"]
+    assert "platform" in json_schema()["definitions"]["build"]["properties"]
     assert 'its own `context`, `file`, `args` in `[build.platform."linux/arm64"]`' in markdown()

@@ -4,7 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jsonschema import Draft7Validator
+
 from releasetag.config import Configuration, load
+from releasetag.config.reference import json_schema
+
+SCHEMA = Draft7Validator(json_schema())
+"""What editors check a file by."""
 
 
 def load_in(
