@@ -5,6 +5,7 @@ import difflib
 import importlib
 import json
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -172,6 +173,13 @@ def test_every_field_of_templates_is_documented() -> None:
     page = (DOCS / "tags.md").read_text("utf-8")
     for field in FIELDS:
         assert f"`{{{field}}}`" in page
+
+
+@pytest.mark.parametrize("name", ["rule", "steps"])
+def test_the_pictures_that_need_no_engine_are_up_to_date(name: str) -> None:
+    draw = runpy.run_path(str(ROOT / "scripts/pictures"))[name]
+
+    assert draw() == (DOCS / f"images/{name}.svg").read_text("utf-8"), "run make pictures"
 
 
 def test_nothing_is_loaded_from_elsewhere() -> None:
