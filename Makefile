@@ -12,7 +12,8 @@ LOCK = UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv pip compile --quiet --upg
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test-fast test test-slow test-engines lint format lock bench mutants clean
+.PHONY: help dev demo test-fast test test-slow test-engines lint format docs pictures lock bench \
+  mutants clean
 
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -46,16 +47,25 @@ format: $(VENV)/made ## Format, and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: generated ## Build the documentation site to site/
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(BIN)/zensical build --clean --strict
+	! grep -rnE '<(script|img|link[^>]+stylesheet)[^>]+(src|href)="?(https?:)?//' site --include='*.html'
+
+pictures: $(VENV)/made ## Draw the pictures of the documentation, from real runs
+	PYTHONPATH=. $(BIN)/python scripts/pictures
+
 lock: $(VENV)/made ## Pin what the action installs: the newest that pyproject.toml allows
 	$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
 	$(LOCK) requirements.txt pyproject.toml
 	$(LOCK) requirements-build.txt requirements-build.in
 
 .PHONY: generated
-generated: $(VENV)/made ## Make the files that are made from the code: layers, schema, man page
+generated: $(VENV)/made ## Make the files that are made from the code: layers, schema, man page, reference
 	$(BIN)/python scripts/layers --write
 	$(BIN)/python scripts/schema --write
 	$(BIN)/python scripts/man --write
+	PYTHONPATH=. $(BIN)/python scripts/reference
 
 bench: $(VENV)/made ## Measure time and memory; needs 5 GB of disk for a few minutes
 	PYTHONPATH=. $(BIN)/python scripts/bench
@@ -66,7 +76,7 @@ mutants: $(VENV)/made ## Change the rule in a thousand places, and list what no 
 	$(BIN)/mutmut results
 
 clean: ## Remove what these targets made
-	rm -rf $(VENV) build dist mutants .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist mutants site .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 # Made anew when the dependencies change.
 $(VENV)/made: pyproject.toml

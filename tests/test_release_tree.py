@@ -112,6 +112,7 @@ def test_it_can_be_a_picture(app: GitRepository, run: Run, tmp_path: Path) -> No
     picture = (tmp_path / "h.svg").read_text()
     assert picture.startswith("<svg ")
     assert "v2.1.0-rc.1" in picture
+    assert "url(http" not in picture, "a picture loads nothing"
     refused = run("history", "--svg", str(tmp_path), cwd=app.path)
     assert refused.returncode == 2
     assert len(refused.stderr.splitlines()) == 2

@@ -29,13 +29,13 @@ _TYPES: Mapping[str, Mapping[str, Any]] = {
 
 
 def markdown() -> str:
-    """Return tables of all settings: option, key, variable and meaning, a table for each panel."""
+    """Return tables of all settings: option, meaning, key, variable, a table for each panel."""
     panels: dict[str, list[Setting]] = {}
     for setting in SETTINGS.values():
         panels.setdefault(setting.panel, []).append(setting)
     lines: list[str] = []
     for panel, settings in panels.items():
-        lines += [f"### {panel}", "", "| option | key | variable | meaning |", "|---|---|---|---|"]
+        lines += [f"### {panel}", "", "| option | meaning | key | variable |", "|---|---|---|---|"]
         lines += [_row(setting) for setting in settings]
         lines.append("")
     own = ", ".join(f"`{s.key.removeprefix('build.')}`" for s in SETTINGS.values() if s.of_platform)
@@ -50,7 +50,7 @@ def _row(setting: Setting) -> str:
     key = f"`{setting.key}`" if setting.key else ""
     unset = getattr(Settings, setting.name, None) is True  # the option is its opposite: --no-push
     variable = f"`{setting.variable}{'=false' if unset else ''}`"
-    cells = [option, key, variable, setting.help]
+    cells = [option, setting.help, key, variable]
     return f"| {' | '.join(cells)} |"
 
 

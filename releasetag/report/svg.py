@@ -1,5 +1,6 @@
 """The releases as a picture, for a README."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,6 +8,8 @@ from typing import TYPE_CHECKING
 from releasetag.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from releasetag.release_tree import ReleaseTree
 
 _WIDTH = 80
@@ -34,7 +37,7 @@ def write_svg(trees: "Sequence[ReleaseTree]", file: Path) -> None:
     )
     for line in Tables(recorded).history_lines(trees):
         print_line(recorded, *line)
-    picture = recorded.export_svg(title="releasetag history")
+    picture = format_svg(recorded, "releasetag history")
     try:
         file.write_text(picture, "utf-8")
     except OSError as error:
@@ -42,3 +45,14 @@ def write_svg(trees: "Sequence[ReleaseTree]", file: Path) -> None:
             f"--svg: {file} cannot be written: {error.strerror}",
             "name a file in a directory that exists and can be written",
         ) from None
+
+
+def format_svg(recorded: "Console", title: str) -> str:
+    """Format what a console has recorded as a picture that loads nothing.
+
+    Rich's own format takes its fonts from a CDN.
+    """
+    from rich._export_format import CONSOLE_SVG_FORMAT
+
+    without_fonts = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    return recorded.export_svg(title=title, code_format=without_fonts)

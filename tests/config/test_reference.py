@@ -21,7 +21,7 @@ def test_every_setting_is_a_row_of_the_reference() -> None:
 
 
 def test_an_option_that_unsets_is_a_variable_that_is_false() -> None:
-    assert "| `--no-push` |  | `RELEASETAG_PUSH=false` |" in markdown()
+    assert "Build and tag in the engine only. |  | `RELEASETAG_PUSH=false` |" in markdown()
 
 
 def test_the_schema_is_one() -> None:
