@@ -177,7 +177,7 @@ class Tables:
             rows = [Row(tag.status, tag.name, reason=_comparison(tag)) for tag in each.tags]
             lines += [_line(str(each.repository), "bold"), *self._table(rows)]
             if not rows:
-                lines.append(_line("  no release is known"))
+                lines.append(_line("  no release has a floating tag"))
         return self._render(*lines)
 
     def format_promote(self, result: "PromoteResult") -> str:

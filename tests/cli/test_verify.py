@@ -165,7 +165,7 @@ def test_a_repository_of_which_nothing_is_known(
     git_repository.commit()
     done = run("verify", "-i", image, cwd=git_repository.path)
     assert done.returncode == 0, done
-    assert done.stdout == f"{image}\n  no release is known\n"
+    assert done.stdout == f"{image}\n  no release has a floating tag\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

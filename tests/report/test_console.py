@@ -164,7 +164,7 @@ def test_verified_repositories() -> None:
         "  broken       1.8.0   a blob is gone\n"
         "  unpublished  1.9.0   the image of 1.9.0 was never pushed\n"
         "acme/new\n"
-        "  no release is known\n"
+        "  no release has a floating tag\n"
     )
 
 
@@ -178,7 +178,7 @@ def test_what_was_moved_stands_above_what_the_tags_name_now() -> None:
         "  pushed  acme/app:latest  was 1.9.1\n"
         "  kept    acme/app:1.9     names 2.0.0\n"
         "acme/app\n"
-        "  no release is known\n"
+        "  no release has a floating tag\n"
     )
 
 
