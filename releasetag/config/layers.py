@@ -155,6 +155,9 @@ def _option_layer(options: Mapping[str, Any], cwd: Path) -> Layer:
         where = setting.option
         for text in given if isinstance(given, list) else [str(given)]:
             setting.check_text(text, where, _IF_EMPTY)
+            if setting.short and text.startswith("="):  # docker takes -t=NAME
+                example = f"{setting.short} {setting.metavar} or {where}={setting.metavar}"
+                raise UsageError(f"{where}: {text!r} begins with '='", f"write it as in {example}")
         match setting.kind:
             case "map":
                 value: Any = _pairs(given, where)

@@ -178,6 +178,19 @@ TEXTS = [
 ITEMS = [name for name, setting in SETTINGS.items() if setting.kind in {"list", "lines", "map"}]
 
 
+@pytest.mark.parametrize(
+    ("name", "example"),
+    [("images", "-i REPOSITORY"), ("tags", "-t TEMPLATE"), ("file", "-f FILE")],
+)
+def test_a_short_option_has_its_value_behind_a_blank(
+    name: str, example: str, tmp_path: Path
+) -> None:
+    given = "=x" if name == "file" else ["=x"]
+    with pytest.raises(UsageError, match="'=x' begins with '='") as caught:
+        load({name: given}, {}, tmp_path, tmp_path)
+    assert example in caught.value.hint
+
+
 @pytest.mark.parametrize("empty", ["", " ", "\n"])
 @pytest.mark.parametrize("name", TEXTS)
 def test_an_empty_value_of_an_option_is_an_unset_variable(
