@@ -329,7 +329,7 @@ def _release_at_head(
         names = ", ".join(sorted(release.git_tag for release, _ in here))
         raise UsageError(
             f"HEAD holds releases of several components: {names}",
-            "name the one to publish with --git-tag",
+            "name the one to publish with --git-tag, or publish each with --all",
         )
     release = highest(release for release, _ in here)
     if release is None:
