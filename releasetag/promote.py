@@ -320,11 +320,15 @@ def _find_manifest(
             found = registries.manifest(repository.at(image.digest)) if image else None
             if image and image.is_of(release) and found:
                 return found
+        hint = f"check out {release.git_tag} and run releasetag publish first"
+        if not release.git_tag:
+            hint = "git has no release of this version either: see releasetag history"
+        elif settings.variant:
+            hint += ", or pick variants with --variant"
         raise NoReleaseError(
             f"{repository}:{exact[0] if exact else version} is not published, so nothing can be"
             " pointed at it",
-            f"check out {release.git_tag or 'its git tag'} and run releasetag publish first"
-            f"{', or pick variants with --variant' if settings.variant else ''}",
+            hint,
         )
 
     found = map_parallel(find, settings.images, settings.jobs)

@@ -311,7 +311,7 @@ def test_a_version_without_a_git_tag_and_without_exact_tags_is_refused(world: Wo
     # `latest` does name 1.2.3, but nothing says that this is the commit that was meant.
     assert refusal(error) == (
         "one.test/acme/app:1.2.3 is not published, so nothing can be pointed at it",
-        "check out its git tag and run releasetag publish first",
+        "git has no release of this version either: see releasetag history",
     )
 
 

@@ -148,7 +148,7 @@ def test_an_index_keeps_all_its_platforms(promote: Promote) -> None:
 def test_a_version_that_is_not_published(promote: Promote) -> None:
     before = promote.tags()
     done = promote("3.0.0", "--json", "--quiet")
-    assert_refused(done, 3, "no-release", "3.0.0 is not published", "check out its git tag and")
+    assert_refused(done, 3, "no-release", "3.0.0 is not published", "git has no release of this")
     assert promote.tags() == before
 
 
