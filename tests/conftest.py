@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.support.engine import (
     KINDS,
@@ -31,7 +31,12 @@ from tests.support.run import Finished, clean_environ, run_cli
 # A slow machine is no failure; and what CI finds, it finds again. `make test-slow` is thorough.
 for _name, _count in (("quick", QUICK), ("thorough", 100)):
     settings.register_profile(
-        _name, deadline=None, max_examples=_count, derandomize=bool(os.environ.get("CI"))
+        _name,
+        deadline=None,
+        max_examples=_count,
+        derandomize=bool(os.environ.get("CI")),
+        # They judge the machine and what was drawn, and not the program.
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     )
 settings.load_profile("quick")
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from releasetag.errors import UsageError
@@ -106,7 +106,12 @@ TEMPLATES = st.lists(
 VERSIONS = st.from_regex(
     r"(0|[1-9][0-9]?)\.(0|[1-9])\.(0|[1-9])(-[a-z]{1,6}(\.[1-9])?)?(\+[a-z]{1,3})?", fullmatch=True
 )
-BRANCHES = st.text(max_size=8) | st.text("abrc019.-/v", max_size=8) | VERSIONS
+BRANCHES = (
+    st.text(max_size=8)
+    | st.text("abrc019.-/v", max_size=8)
+    | st.from_regex(r"[a-z]{2,9}(-[0-9a-z]{1,3})?", fullmatch=True)
+    | VERSIONS
+)
 
 
 @given(BRANCHES, TEMPLATES, VERSIONS)
@@ -115,7 +120,7 @@ def test_no_release_has_the_tag_of_a_branch(branch: str, more: list[str], text: 
     try:
         name = branch_tag(branch, "edge", [""], templates)
     except UsageError:
-        assume(False)
+        return  # as it is a release's, or no tag
     version = parse_version(text)
     assert version is not None
 
