@@ -279,6 +279,12 @@ def _prerelease(scene: Scene) -> None:
     scene.git.commit("Next")
 
 
+def _project(scene: Scene) -> None:
+    """A Dockerfile, and no release yet."""
+    scene.git.write(scratch_files())
+    scene.git.commit()
+
+
 def _monorepo(scene: Scene) -> None:
     """Two components, released at different commits."""
     scene.configure(
@@ -323,6 +329,7 @@ def _release(scene: Scene) -> None:
 WITH_GIT_ALONE = {
     "hotfix": _hotfix,
     "prerelease": _prerelease,
+    "a project": _project,
     "monorepo": _monorepo,
     "variants": _variants,
 }
