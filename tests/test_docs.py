@@ -365,6 +365,22 @@ def test_what_an_engine_and_a_registry_show(
     scene.check(block)
 
 
+def test_the_commands_of_the_readme_work_one_after_the_other(
+    tmp_path: Path, engine: Engine, registry: RegistryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_time(monkeypatch, Clock())
+    scene = Scene(tmp_path, registry.address, engine.environ)
+    _release(scene)
+    (block,) = (b for b in blocks("console") if b.page.name == "README.md" and "explain" in b.text)
+    for shown in shown_commands(block):
+        if shown.words[1] == "init":
+            (scene.git.path / "releasetag.toml").unlink()
+        done = run_here(*shown.words[1:], cwd=scene.git.path, environ=scene.environ)
+        assert done.returncode == 0, done
+
+    assert set(registry.tags("acme/app")) > {"1.2.3", "1.2", "latest", "stable", "edge"}
+
+
 @pytest.fixture
 def published(tmp_path: Path, registry: RegistryServer) -> Scene:
     """v1.9.0 to v2.0.1 as they are published, but for latest, which was moved by hand."""
