@@ -233,7 +233,7 @@ def _immutability(repository: Repository, floating: Sequence[str]) -> Iterator[F
             str(repository),
             "note",
             "may have a rule that makes tags immutable, which cannot be asked for",
-            f"except the floating tags from it: {', '.join(floating)}",
+            f"exempt the floating tags from it: {', '.join(floating)}",
         )
 
 

@@ -243,9 +243,8 @@ def version_of(
         prefix: what stands before the version; None is the default, an optional ``v``.
         scheme: of the component's versions.
     """
-    for _, text in _texts([git_tag], prefix):
-        return parse_version(text, scheme)
-    return None
+    text = next((text for _, text in _texts([git_tag], prefix)), None)
+    return None if text is None else parse_version(text, scheme)
 
 
 def _texts(git_tags: Iterable[str], prefix: str | None) -> Iterator[tuple[str, str]]:

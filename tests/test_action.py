@@ -354,7 +354,6 @@ class Index:
         self.spoiled: set[str] = set()
         self._server = QuietHTTPServer(("127.0.0.1", 0), index_handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_port}/simple"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     def answer(self, path: str) -> bytes | None:
         """What is there, if anything is."""
@@ -368,13 +367,11 @@ class Index:
         return None
 
     def __enter__(self) -> "Index":
-        self._thread.start()
+        self._server.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._server.__exit__()
 
 
 def canonical_name(wheel: Path) -> str:
@@ -685,16 +682,13 @@ class GitHost:
         self._server = QuietHTTPServer(("127.0.0.1", 0), handler(repository))
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self.address = f"127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     def __enter__(self) -> "GitHost":
-        self._thread.start()
+        self._server.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._server.__exit__()
 
 
 def handler(repository: Path) -> type[BaseHTTPRequestHandler]:

@@ -14,7 +14,7 @@ from releasetag.errors import ConflictError, NoReleaseError, ReleasetagError, Us
 from releasetag.promote import plan_promotion, promote_release
 from releasetag.registry import Registries
 from releasetag.verify import verify_repositories
-from releasetag.version import Release, Scheme
+from releasetag.version import Scheme
 from tests import oracle
 from tests.support.examples import examples
 from tests.support.world import Direct, FakeRegistry, Runner, World
@@ -156,7 +156,7 @@ class Agreement(RuleBasedStateMachine):
     @rule()
     def verify(self) -> None:
         settings = self.world.settings
-        history = settings.policy.counted(self.world.git_tags.releases(None, self.scheme))
+        history = self.world.history
         with Registries(lambda _: None, {}, transport=Direct(self.world)) as registries:
             verified = verify_repositories(registries, settings, history)
         for each in verified:
@@ -244,21 +244,18 @@ class Agreement(RuleBasedStateMachine):
                 registries,
                 settings,
                 release,
-                settings.policy.counted(releases),
+                self.world.history,
                 warn=lambda _: None,
                 allow_downgrade=allow_downgrade,
             )
             promote_release(
                 registries,
                 plan,
-                self._counted,
+                lambda: self.world.history,
                 report=lambda _: None,
                 warn=lambda _: None,
                 allow_downgrade=allow_downgrade,
             )
-
-    def _counted(self) -> tuple[Release, ...]:
-        return self.world.settings.policy.counted(self.world.git_tags.releases(None, self.scheme))
 
 
 class AgreementOfPep440(Agreement):

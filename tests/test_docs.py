@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from functools import wraps
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -445,7 +444,6 @@ def test_a_recipe_lets_a_private_remote_be_read(
     scene.git.git("tag", "--delete", "v1.0.0")
     handler = type("Handler", (_PrivateGit,), {"root": tmp_path})
     with QuietHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/{remote.name}"
         scene.git.git("remote", "set-url", "origin", url)
         environ = scene.environ | {user: "alice", password: "secret"}
@@ -455,7 +453,6 @@ def test_a_recipe_lets_a_private_remote_be_read(
         refused = run_here(*plan, cwd=scene.git.path, environ=environ)
         subprocess.run(["sh", "-c", command], cwd=scene.git.path, env=environ, check=True)
         done = run_here(*plan, cwd=scene.git.path, environ=environ)
-        server.shutdown()
 
     assert refused.returncode == 9, refused
     assert "2 releases known (remote)" in done.stdout, done

@@ -135,7 +135,7 @@ def test_where_tags_may_be_immutable_the_floating_ones_are_named(
     notes = [each for each in done.json["checks"] if "immutable" in each["text"]]
     assert [each["subject"] for each in notes] == list(hosts[:5])
     assert {(each["status"], each["hint"]) for each in notes} == {
-        ("note", "except the floating tags from it: {major}.{minor}, latest")
+        ("note", "exempt the floating tags from it: {major}.{minor}, latest")
     }
 
 

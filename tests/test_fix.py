@@ -14,7 +14,6 @@ from releasetag.errors import AuthError, PushError
 from releasetag.fix import Fixer, Fixes
 from releasetag.registry import Registries
 from releasetag.verify import VerifiedRepository, verify_repositories
-from releasetag.version import Release
 from tests.support.examples import examples
 from tests.support.world import (
     EXACT,
@@ -24,6 +23,7 @@ from tests.support.world import (
     Runner,
     World,
     open_registries,
+    published_world,
 )
 
 VERSIONS = ("1.9.0", "1.9.1", "2.0.0", "2.1.0-rc.1")
@@ -32,23 +32,12 @@ FLOATING = {"1.9": "1.9.1", "2.0": "2.0.0", "latest": "2.0.0"}
 
 def make_world(**settings: bool) -> World:
     """Three releases and a candidate, published in two registries."""
-    world = World(
-        templates=("{version}", "{major}.{minor}", "latest"),
-        commits={f"v{version}": str(n) * 40 for n, version in enumerate(VERSIONS)},
-        **settings,  # type: ignore[arg-type]
-    )
-    for version in VERSIONS:
-        assert Runner(world, f"v{version}", "build").finish().error is None
-    return world
+    return published_world(VERSIONS, **settings)
 
 
 @pytest.fixture
 def world() -> World:
     return make_world()
-
-
-def history(world: World) -> tuple[Release, ...]:
-    return world.settings.policy.counted(world.git_tags.releases(None, world.scheme))
 
 
 class Fixing:
@@ -71,8 +60,8 @@ class Fixing:
             Fixer(
                 registries,
                 world.settings,
-                history(world),
-                lambda: history(world),
+                world.history,
+                lambda: world.history,
                 gates,
                 {"PATH": os.environ["PATH"]},
                 self.fixes,
@@ -99,7 +88,7 @@ class Fixing:
 
 
 def verify(world: World, registries: Registries) -> tuple[VerifiedRepository, ...]:
-    return verify_repositories(registries, world.settings, history(world))
+    return verify_repositories(registries, world.settings, world.history)
 
 
 def tags(world: World) -> dict[str, dict[str, str]]:

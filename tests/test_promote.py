@@ -29,10 +29,6 @@ def world() -> World:
     return world
 
 
-def counted(world: World) -> tuple[Release, ...]:
-    return world.settings.policy.counted(world.git_tags.releases(None, world.scheme))
-
-
 def release_of(world: World, version: str) -> Release:
     (release,) = [
         r for r in world.git_tags.releases(None, world.scheme) if str(r.version) == version
@@ -59,7 +55,7 @@ def plan(
             client,
             world.settings,
             release_of(world, version),
-            counted(world),
+            world.history,
             warn=([] if warnings is None else warnings).append,
             picks=picks,
             **allow_downgrade,
@@ -86,7 +82,7 @@ def promote(
         promote_release(
             client,
             planned,
-            lambda: counted(world),
+            lambda: world.history,
             report=results.append,
             warn=warnings.append,
             **allow_downgrade,
@@ -306,7 +302,7 @@ def test_a_version_without_a_git_tag_and_without_exact_tags_is_refused(world: Wo
         open_registries(Direct(world)) as client,
         pytest.raises(NoReleaseError) as error,
     ):
-        plan_promotion(client, world.settings, release, counted(world), warn=lambda _: None)
+        plan_promotion(client, world.settings, release, world.history, warn=lambda _: None)
 
     # `latest` does name 1.2.3, but nothing says that this is the commit that was meant.
     assert refusal(error) == (
@@ -424,7 +420,7 @@ def test_a_release_without_a_git_tag_is_not_found_behind_a_floating_tag(world: W
     release = Release("", release_of(world, "1.2.3").version, "")
 
     with open_registries(Direct(world)) as client, pytest.raises(NoReleaseError):
-        plan_promotion(client, world.settings, release, counted(world), warn=lambda _: None)
+        plan_promotion(client, world.settings, release, world.history, warn=lambda _: None)
 
 
 def test_a_floating_tag_that_is_not_there_does_not_hide_another(world: World) -> None:

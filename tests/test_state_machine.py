@@ -222,7 +222,7 @@ class Publishing(RuleBasedStateMachine):
             assert all(registry.tags[version] == self.digests[version] for version in order)
         world = self.world
         with Registries(lambda _: None, {}, transport=Direct(world)) as registries:
-            history = world.settings.policy.counted(world.git_tags.releases(None, world.scheme))
+            history = world.history
             for each in verify_repositories(registries, world.settings, history):
                 assert {tag.status for tag in each.tags} <= {"ok"}, each
 

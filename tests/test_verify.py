@@ -19,6 +19,7 @@ from tests.support.world import (
     World,
     image_manifest,
     open_registries,
+    published_world,
 )
 
 VERSIONS = ("1.9.0", "1.9.1", "2.0.0")
@@ -27,20 +28,14 @@ VERSIONS = ("1.9.0", "1.9.1", "2.0.0")
 @pytest.fixture
 def world() -> World:
     """Three releases, published in two registries."""
-    world = World(
-        templates=("{version}", "{major}.{minor}", "latest"),
-        commits={f"v{version}": str(n) * 40 for n, version in enumerate(VERSIONS)},
-    )
-    for version in VERSIONS:
-        assert Runner(world, f"v{version}", "build").finish().error is None
-    return world
+    return published_world(VERSIONS)
 
 
 def verify(
     world: World, requests: list[str] | None = None, **deep: bool
 ) -> tuple[VerifiedRepository, ...]:
     """Verify a world; what is asked is added to the requests."""
-    history = world.settings.policy.counted(world.git_tags.releases(None, world.scheme))
+    history = world.history
     network = Direct(world, [] if requests is None else requests)
     with open_registries(network) as registries:
         return verify_repositories(registries, world.settings, history, **deep)

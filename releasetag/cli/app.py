@@ -63,7 +63,7 @@ def command_of(args: list[str]) -> "ClickCommand":
 
 def _app(names: Iterable[str]) -> typer.Typer:
     app = typer.Typer(
-        name="releasetag",
+        name=PROGRAM,
         cls=Group,
         help="From a git tag to every image tag in every registry: one build, one digest, never"
         " backwards.",

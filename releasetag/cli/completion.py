@@ -80,7 +80,7 @@ def _values(read: Callable[["WorkTree", Configuration], Iterable[str]]) -> Value
 
 
 def _path(ctx: typer.Context) -> Path:
-    # Behind an option without its value, as at the cursor, arguments are not told apart.
+    # At the cursor an option may lack its value: then Click does not know PATH from other words.
     given = [ctx.params.get("path"), *ctx.args]
     return next((Path(each) for each in given if each and Path(each).is_dir()), Path())
 

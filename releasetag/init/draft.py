@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, cast
 
-from releasetag.config.file import check_table
+from releasetag.config.file import VARIANT_SUFFIX, check_table
 from releasetag.config.schema import SCHEMA_URL
 from releasetag.errors import UsageError
 from releasetag.fanout import fan_out
@@ -24,7 +24,8 @@ from releasetag.version import Release, Scheme, Version, highest, version_of
 
 _ABOUT = "What `releasetag publish` does: https://github.com/releasetag/releasetag#configuration"
 _TOP = PurePosixPath()
-_SUFFIX = re.compile(r"|[._-][A-Za-z0-9][A-Za-z0-9._-]{0,40}")
+# A longer one leaves too little of a tag's 128 characters.
+_LONGEST_SUFFIX = 42
 
 
 @dataclass
@@ -201,7 +202,10 @@ def _fill_in_translated(section: Section, images: Sequence[Image], image: str) -
     suffixes = [each.suffix for each in [first, *same]]
     for each in [first, *others]:
         section.remarks += [text for text in each.remarks if text not in section.remarks]
-    is_possible = all(_SUFFIX.fullmatch(suffix) for suffix in suffixes)
+    is_possible = all(
+        re.fullmatch(VARIANT_SUFFIX, suffix) and len(suffix) <= _LONGEST_SUFFIX
+        for suffix in suffixes
+    )
     if same and is_possible and len(set(suffixes)) == len(suffixes):
         for each in sorted([first, *same], key=lambda each: bool(each.suffix)):
             section.variants.append(_variant(each, first))

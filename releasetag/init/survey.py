@@ -14,7 +14,7 @@ from releasetag.git import WorkTree
 from releasetag.history import read_git_tags
 from releasetag.reference import parse_repository
 from releasetag.remote_url import web_url
-from releasetag.version import SCHEMES, Release, Scheme, highest, version_of
+from releasetag.version import SCHEMES, Release, Releases, Scheme, highest
 
 _DOCKERFILE = re.compile(r"(?:Dockerfile|Containerfile)(?:[._-]([A-Za-z0-9][A-Za-z0-9._-]*))?")
 _BEFORE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\.(?:Dockerfile|Containerfile)")
@@ -149,7 +149,7 @@ class Survey:
         return max(found, key=lambda each: len(each.releases))
 
     def _tags(self, prefix: str | None) -> Tags:
-        read = {scheme: self._releases(prefix, scheme) for scheme in SCHEMES}
+        read = {scheme: Releases(self.git_tags, prefix, scheme) for scheme in SCHEMES}
         semver, pep440, loose = (read[scheme] for scheme in ("semver", "pep440", "loose"))
         scheme: Scheme = "semver"
         if any(_PEP440_ONLY.search(name) for name in {r.git_tag for r in pep440}) and len(
@@ -158,7 +158,7 @@ class Survey:
             scheme = "pep440"
         elif len([each for each in loose if each.git_tag not in self._lines]) > 2 * len(semver):
             scheme = "loose"
-        return Tags(prefix, scheme, read[scheme])
+        return Tags(prefix, scheme, tuple(read[scheme]))
 
     @cached_property
     def _lines(self) -> frozenset[str]:
@@ -166,21 +166,11 @@ class Survey:
         starts = (itertools.accumulate(name.split("."), "{}.{}".format) for name in self.git_tags)
         return frozenset(start for name in starts for start in list(name)[:-1])
 
-    def _releases(self, prefix: str | None, scheme: Scheme) -> tuple[Release, ...]:
-        read = ((name, version_of(name, prefix, scheme)) for name in self.git_tags)
-        return tuple(Release(n, version, self.git_tags[n]) for n, version in read if version)
-
     @cached_property
     def prefixes(self) -> tuple[str, ...]:
         """What stands before a version in git tags, besides an optional v: the commonest first."""
         counted = Counter(
-            match[1]
-            for name in self.git_tags
-            if (
-                match := re.fullmatch(
-                    r"([A-Za-z0-9/@_.-]*?[A-Za-z/@_.-])[0-9]+(?:\.[0-9]+)+\S*", name
-                )
-            )
+            match[1] for name in self.git_tags if (match := _PREFIXED.fullmatch(name))
         )
         return tuple(prefix for prefix, _ in counted.most_common() if prefix not in {"", "v"})
 

@@ -72,9 +72,15 @@ def open_console(*, stderr: bool) -> "Console":
         return PlainConsole(file)
     from releasetag.report.terminal import Terminal
 
-    terminal = Terminal(stderr=stderr, markup=False, emoji=False, highlight=False)
-    terminal.keeps_log = os.environ.get("CI", "") not in {"", "false"}
-    return terminal
+    # Some CI systems give their jobs a terminal: all that is drawn ends up in a log.
+    is_log = os.environ.get("CI", "") not in {"", "false"}
+    return Terminal(
+        stderr=stderr,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        force_interactive=False if is_log else None,
+    )
 
 
 def is_live(console: "Console") -> "TypeGuard[RichConsole]":
@@ -82,9 +88,9 @@ def is_live(console: "Console") -> "TypeGuard[RichConsole]":
 
     FORCE_COLOR makes rich take any log for a terminal: colours do no harm there.
     """
-    if isinstance(console, PlainConsole) or getattr(console, "keeps_log", False):
+    if isinstance(console, PlainConsole):
         return False
-    return console.file.isatty() and not console.is_dumb_terminal
+    return console.file.isatty() and console.is_interactive and not console.is_dumb_terminal
 
 
 def print_line(console: "Console", *parts: tuple[str, str]) -> None:

@@ -50,9 +50,7 @@ def write_svg(trees: "Sequence[ReleaseTree]", file: Path) -> None:
 def format_svg(recorded: "Console", title: str) -> str:
     """Format what a console has recorded as a picture that loads nothing.
 
-    Rich's own format takes its fonts from a CDN.
+    Rich takes the fonts from a CDN.
     """
-    from rich._export_format import CONSOLE_SVG_FORMAT
-
-    without_fonts = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
-    return recorded.export_svg(title=title, code_format=without_fonts)
+    style, end, content = recorded.export_svg(title=title).partition("</style>")
+    return re.sub(r"@font-face \{.*?\}", "", style, flags=re.DOTALL) + end + content

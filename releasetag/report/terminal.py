@@ -4,14 +4,7 @@ from rich.console import Console
 
 
 class Terminal(Console):
-    """A console that leaves a reader who has gone away to the command line.
-
-    Attributes:
-        keeps_log: whether all that is drawn ends up in a log, as CI systems have it that give their
-            jobs a terminal.
-    """
-
-    keeps_log = False
+    """A console that leaves a reader who has gone away to the command line."""
 
     def on_broken_pipe(self) -> None:
         """Raise the error again, where rich would end the program with exit code 1."""

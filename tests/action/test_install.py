@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import sys
-import threading
 import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -153,16 +152,9 @@ def served() -> Iterator[tuple[OneWheelIndex, install.Index]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = QuietHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
+    with QuietHTTPServer(("127.0.0.1", 0), Handler) as server:
         url = f"http://127.0.0.1:{server.server_port}/simple"
         yield index, install.open_index({"index-url": url})
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_a_wheel_is_one_that_the_lock_names(

@@ -1,7 +1,6 @@
 """A registry of a test's own: it answers over real HTTP what the test says, byte for byte."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -107,16 +106,9 @@ def scripted(answer: Callable[[Asked], Answer]) -> Iterator[Scripted]:
         def log_message(self, *_: object) -> None:
             pass
 
-    http = QuietHTTPServer(("127.0.0.1", 0), Handler)
-    server.address = f"127.0.0.1:{http.server_port}"
-    thread = threading.Thread(target=http.serve_forever, args=(0.02,))
-    thread.start()
-    try:
+    with QuietHTTPServer(("127.0.0.1", 0), Handler) as http:
+        server.address = f"127.0.0.1:{http.server_port}"
         yield server
-    finally:
-        http.shutdown()
-        thread.join()
-        http.server_close()
 
 
 def _bytes(value: str | bytes) -> bytes:

@@ -8,7 +8,6 @@ are JSON Web Tokens that docker-registry verifies.
 import base64
 import json
 import secrets
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -67,17 +66,14 @@ class TokenServer:
         self.identity: Identity = make_authority(ISSUER)
         self._server = QuietHTTPServer((host, 0), self._handler())
         self.realm = f"http://{host}:{self._server.server_port}/token"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     def start(self) -> None:
         """Start to answer."""
-        self._thread.start()
+        self._server.__enter__()
 
     def stop(self) -> None:
         """Stop, for good."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._server.__exit__()
 
     def token(self, account: str, scopes: tuple[str, ...], seconds: int = 300) -> str:
         """A signed token for what `account` may do of what it asks for."""

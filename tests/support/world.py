@@ -29,7 +29,7 @@ from releasetag.registry import Registries
 from releasetag.report.record import Record
 from releasetag.tagging import TagResult
 from releasetag.template import parse_template, with_suffix
-from releasetag.version import Scheme, parse_version
+from releasetag.version import Releases, Scheme, parse_version
 from tests.support.promises import REVISION, VERSION
 from tests.support.registry import IMAGE_INDEX, IMAGE_MANIFEST
 
@@ -211,6 +211,11 @@ class World:
     def git_tags(self) -> GitTags:
         """What git says of the remote."""
         return GitTags(dict(self.commits), "remote", "", False, "auto", "origin")
+
+    @property
+    def history(self) -> Releases:
+        """The releases that count."""
+        return self.settings.releases(self.git_tags)
 
     def plan(self, git_tag: str, **settings: Any) -> Plan:
         """The plan of a release, as it is now.
@@ -516,3 +521,15 @@ class Runner(httpx.BaseTransport):
             raise GateError("the gate refused", "mend the image")
         references = environ["RELEASETAG_REFERENCES"].splitlines()
         self._world.passed |= {each.partition("@")[2] for each in references}
+
+
+def published_world(versions: Sequence[str], **settings: Any) -> World:
+    """A world in whose registries these versions are published, one after the other."""
+    world = World(
+        templates=("{version}", "{major}.{minor}", "latest"),
+        commits={f"v{version}": str(n) * 40 for n, version in enumerate(versions)},
+        **settings,
+    )
+    for version in versions:
+        assert Runner(world, f"v{version}", "build").finish().error is None
+    return world
