@@ -10,6 +10,7 @@ import shutil
 import ssl
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import venv
@@ -23,6 +24,7 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from releasetag.config.schema import SETTINGS
+from releasetag.report.github import format_values
 from tests.conftest import Run, StartProxy, StartRegistry
 from tests.support.certificates import make_authority, make_server_identity
 from tests.support.cli import put_release
@@ -128,19 +130,22 @@ def test_an_image_that_another_step_was_to_name_is_not_built_instead(
 
 
 @pytest.mark.parametrize(
-    ("given", "verifies"),
+    ("given", "complete", "verifies"),
     [
-        ({"VERIFY": "true"}, True),
-        ({"VERIFY": ""}, False),
-        # There is nothing to be verified.
-        ({"VERIFY": "true", "RELEASETAG_DRY_RUN": "true"}, False),
-        ({"VERIFY": "true", "RELEASETAG_PUSH": "false"}, False),
+        ({"VERIFY": "true"}, "true", True),
+        ({"VERIFY": ""}, "true", False),
+        # There is nothing to be verified: a part waits, or it is a dry run.
+        ({"VERIFY": "true"}, "false", False),
+        ({"VERIFY": "true", "RELEASETAG_PUSH": "false"}, "true", False),
     ],
 )
-def test_what_was_published_is_verified_if_asked_for(given: dict[str, str], verifies: bool) -> None:
+def test_what_was_published_is_verified_if_asked_for(
+    given: dict[str, str], complete: str, verifies: bool
+) -> None:
     verify = "-I -m releasetag verify\n" if verifies else ""
 
-    assert commands_of_publish(**given) == f"-I -m releasetag publish\n{verify}"
+    done = commands_of_publish(**given, complete=complete)
+    assert done == f"-I -m releasetag publish\n{verify}"
 
 
 @pytest.mark.parametrize(
@@ -182,21 +187,29 @@ def test_all_components_are_published_or_planned_if_asked_for() -> None:
     assert commands_of_publish(ALL="false") == "-I -m releasetag publish\n"
 
 
-def commands_of_publish(**given: str) -> str:
-    """The arguments of the Python that the step starts, a line for each time."""
+def commands_of_publish(complete: str = "true", **given: str) -> str:
+    """The arguments of the Python that the step starts, a line for each time.
+
+    Args:
+        complete: the output of that name.
+    """
     (script,) = (
         textwrap.dedent(text)
         for text in re.findall(r"^ +run: \|\n((?: {8}.*\n|\n)+)", ACTION, re.MULTILINE)
         if "command=publish" in text
     )
     environ = {"RELEASETAG_PYTHON": "echo", "FROM_IMAGE": "-", "PATH": os.environ["PATH"]}
-    done = subprocess.run(
-        ["bash", "-eu", "-c", script],
-        env={**environ, **dict.fromkeys(STEP_VARIABLES, ""), **given},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    with tempfile.NamedTemporaryFile("w") as outputs:
+        outputs.write(format_values({"digest": "", "complete": complete, "tags": "complete<<x"}))
+        outputs.flush()
+        done = subprocess.run(
+            ["bash", "-eu", "-c", script],
+            env={**environ, **dict.fromkeys(STEP_VARIABLES, ""), **given}
+            | {"GITHUB_OUTPUT": outputs.name},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
     return done.stdout
 
 
